@@ -1,0 +1,1 @@
+"""Callbacks: Holdfast's own."""

@@ -1,0 +1,1 @@
+"""Seekable batches: data as a function of position."""

@@ -1,0 +1,1 @@
+"""Engines: they execute a stretch of steps."""

@@ -1,0 +1,99 @@
+"""Which engine executes a plan, and the reason in words.
+
+Owns the choice. Leaves to `engines/fused` how a stretch is executed.
+
+On JAX both engines run the same compiled code, so that a run may change from one to the
+other between attempts and its bits stay the same: `fused` takes as many steps at a time as
+suits, `stepwise` as many as Keras would (`steps_per_execution`), for callbacks that look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+
+from holdfast.data.source import Source
+from holdfast.engines.base import Engine
+from holdfast.errors import MissingExtraError, UnsupportedError
+
+_HOOKS = {
+    "train": ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"),
+    "test": ("on_test_batch_begin", "on_test_batch_end"),
+}
+
+
+def check_backend() -> None:
+    """Refuse a backend that this version has no engine for.
+
+    Raises:
+        UnsupportedError: Keras runs on another backend than JAX.
+        MissingExtraError: JAX is not installed.
+    """
+    backend = keras.config.backend()
+    if backend != "jax":
+        raise UnsupportedError(
+            f"Keras runs on {backend}; Run.fit supports the backend jax. Set "
+            "KERAS_BACKEND=jax before the first import of keras "
+            "(`import holdfast` does it where no backend was chosen)."
+        )
+    try:
+        import jax  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("jax", "jax", "Training on the backend jax") from error
+
+
+def choose(
+    model: Any,
+    train: Source,
+    validation: Source | None,
+    callbacks: Sequence[Any],
+    seed: int,
+) -> Engine:
+    """Return the engine for a model, its data and its callbacks.
+
+    Args:
+        model: compiled and built.
+        train: the source of training batches.
+        validation: of validation batches, or None.
+        callbacks: in their order.
+        seed: of the shuffling.
+    """
+    from holdfast.engines.fused import JaxEngine
+
+    eager = model.run_eagerly or not model.jit_compile
+    looks = overriding(callbacks, "train")
+    if eager:
+        setting = "run_eagerly" if model.run_eagerly else "jit_compile=False"
+        name, reason = "stepwise", f"the model was compiled with {setting}"
+    elif looks:
+        name, reason = "stepwise", f"{looks} looks at every {_executions(model)}"
+    else:
+        name, reason = "fused", "no callback looks at single batches"
+    return JaxEngine(
+        model, train, validation, seed=seed, name=name, reason=reason, eager=eager
+    )
+
+
+def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str:
+    """Return the first per-batch hook that a callback overrides, as `Class.hook`, or ``."""
+    for callback in callbacks:
+        if phase == "train" and _looks_at_epochs_only(callback):
+            continue
+        for hook in _HOOKS[phase]:
+            method = getattr(callback, hook)
+            default = getattr(keras.callbacks.Callback, hook)
+            if getattr(method, "__func__", method) is not default:
+                return f"{type(callback).__name__}.{hook}"
+    return ""
+
+
+def _looks_at_epochs_only(callback: Any) -> bool:
+    """Whether a per-batch hook of Keras's own does nothing as the callback was set up."""
+    return type(callback) is keras.callbacks.ModelCheckpoint and callback.save_freq == "epoch"
+
+
+def _executions(model: Any) -> str:
+    steps = model.steps_per_execution
+    return "batch" if steps == 1 else f"{steps} batches (steps_per_execution)"

@@ -1,0 +1,158 @@
+"""Feeds: samples on the device, in the order of a pass.
+
+Owns where samples lie: all of them on the device if they fit, else in blocks that a thread
+gathers and sends ahead. Leaves which batch comes when to `data/source`.
+
+Both kinds give the compiled programs the same thing, a window: arrays on the device and the
+rows to take from them, so that one program serves both.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast import config
+from holdfast.data.arrays import device_type
+from holdfast.data.source import Source, Tree
+
+_BLOCK_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Window:
+    """Batches on the device.
+
+    Args:
+        data: arrays on the device.
+        order: row numbers into `data`, on the device.
+        row: where in `order` the batch asked for begins.
+        batches: how many, that one included, the window has; a partial one counts.
+    """
+
+    data: Tree
+    order: Any
+    row: int
+    batches: int
+
+
+class Feed(Protocol):
+    """Gives the window that holds a batch."""
+
+    def window(self, number: int, batch: int) -> Window:
+        """Return the window with batch `batch` of pass `number`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def make_feed(source: Source, seed: int, occupied: int) -> tuple[Feed, int]:
+    """Return a feed for a source, and the bytes it holds on the device.
+
+    Args:
+        source: of the samples.
+        seed: of the shuffling.
+        occupied: bytes of the device's share for data already taken by other feeds.
+    """
+    size = _bytes_a_sample(source) * source.samples
+    if occupied + size <= _share() and source.samples < 2**31:
+        return Resident(source, seed), size
+    return Blocks(source, seed), 0
+
+
+class Resident:
+    """All samples on the device; each pass sends its order only."""
+
+    def __init__(self, source: Source, seed: int) -> None:
+        self._source = source
+        self._seed = seed
+        self._data = jax.tree.map(lambda array: jax.device_put(_typed(array)), source.arrays)
+        self._pass: tuple[int, Any] | None = None
+
+    def window(self, number: int, batch: int) -> Window:
+        if self._pass is None or self._pass[0] != number:
+            order = self._source.order(self._seed, number).astype(np.int32)
+            self._pass = (number, jax.device_put(order))
+        batches = self._source.schedule.batches - batch
+        return Window(self._data, self._pass[1], batch * self._source.batch_size, batches)
+
+    def close(self) -> None:
+        self._data = self._pass = None
+
+
+class Blocks:
+    """Samples on the device a block at a time; a thread gathers the next one ahead."""
+
+    def __init__(self, source: Source, seed: int) -> None:
+        self._source = source
+        self._seed = seed
+        a_batch = max(1, _bytes_a_sample(source) * source.batch_size)
+        batches = source.schedule.batches
+        self._batches = min(batches, max(1, min(_BLOCK_BYTES, _share()) // a_batch))
+        rows = self._batches * source.batch_size
+        self._order = jax.device_put(np.arange(rows, dtype=np.int32))
+        self._rows = rows
+        self._pass: tuple[int, NDArray[np.int64]] | None = None
+        self._ahead: dict[tuple[int, int], Future[Tree]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="holdfast-feed")
+
+    def window(self, number: int, batch: int) -> Window:
+        block, within = divmod(batch, self._batches)
+        data = self._block(number, block)
+        batches = min(self._batches - within, self._source.schedule.batches - batch)
+        return Window(data, self._order, within * self._source.batch_size, batches)
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+        self._ahead.clear()
+
+    def _block(self, number: int, block: int) -> Tree:
+        wanted = (number, block)
+        last = -(-self._source.schedule.batches // self._batches) - 1
+        following = (number, block + 1) if block < last else (number + 1, 0)
+        # Only these two stay: the device holds a block in use and the one sent ahead.
+        self._ahead = {key: self._ahead[key] for key in (wanted, following) if key in self._ahead}
+        for key in (wanted, following):
+            if key not in self._ahead:
+                self._ahead[key] = self._thread.submit(self._gather, *key)
+        return self._ahead[wanted].result()
+
+    def _gather(self, number: int, block: int) -> Tree:
+        if self._pass is None or self._pass[0] != number:
+            self._pass = (number, self._source.order(self._seed, number))
+        rows = self._pass[1][block * self._rows : (block + 1) * self._rows]
+
+        def gather(array: NDArray[Any]) -> Any:
+            # Every block has the same shape, so that one program serves all.
+            out = np.zeros((self._rows, *array.shape[1:]), dtype=device_type(array))
+            out[: len(rows)] = array[rows]
+            return jax.device_put(out)
+
+        return jax.tree.map(gather, self._source.arrays)
+
+
+def _typed(array: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(array, dtype=device_type(array))
+
+
+def _bytes_a_sample(source: Source) -> int:
+    return sum(
+        int(np.prod(array.shape[1:], dtype=np.int64)) * np.dtype(device_type(array)).itemsize
+        for array in jax.tree.leaves(source.arrays)
+    )
+
+
+def _share() -> int:
+    """Return how many bytes of the device's memory training data may take: a quarter."""
+    chosen = config.device_data_limit()
+    if chosen is not None:
+        return chosen
+    stats = jax.local_devices()[0].memory_stats() or {}
+    memory = stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return int(memory) // 4

@@ -1,0 +1,120 @@
+"""Every error Holdfast raises on purpose.
+
+    HoldfastError
+    ├── PlanError               the arguments of fit (also a ValueError)
+    │   ├── UnsupportedError    a kind of data, backend or model this version does not take
+    │   └── PlanChangedError    the run on disk was begun with another plan
+    ├── RunError
+    │   ├── NotARunError        the path holds no run
+    │   └── RunLockedError      another process is writing this run
+    ├── StoreError
+    │   ├── DamagedError        bytes on disk are not what was written
+    │   ├── NewerFormatError    written by a newer Holdfast
+    │   ├── NoCheckpointError   nothing there to load
+    │   └── NotSavedError       the last state could not be written
+    └── MissingExtraError       an optional dependency is not installed (also an ImportError)
+
+    Interrupted                 outside the tree: a SystemExit, so that `except Exception` lets
+                                it pass and an uncaught one ends the script with 128 + signal
+    └── KeyboardInterrupted     the same for Ctrl-C (also a KeyboardInterrupt)
+
+Owns the tree and the wording of suggestions. Imports nothing of Holdfast.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class HoldfastError(Exception):
+    """The root of every error Holdfast raises on purpose."""
+
+
+class PlanError(HoldfastError, ValueError):
+    """An argument of `fit` cannot be used. Raised before the first step."""
+
+
+class UnsupportedError(PlanError):
+    """A kind of data, backend or model that this version does not take."""
+
+
+class PlanChangedError(PlanError):
+    """The run on disk was begun with another plan.
+
+    `differences` lists each one as `(name, then, now)`.
+    """
+
+    def __init__(self, path: object, differences: Sequence[tuple[str, str, str]]) -> None:
+        self.differences = list(differences)
+        lines = [f"  {name}: was {then}, is {now}" for name, then, now in self.differences]
+        super().__init__(
+            f"The run in {path} was begun with another plan:\n"
+            + "\n".join(lines)
+            + "\nTo go on with it, call fit as it was called then. To train with the new plan, "
+            "use another directory, or fresh=True to move this run aside and start over."
+        )
+
+
+class RunError(HoldfastError):
+    """Something about a run as a whole."""
+
+
+class NotARunError(RunError):
+    """The path holds no run."""
+
+
+class RunLockedError(RunError):
+    """Another living process is writing this run."""
+
+
+class StoreError(HoldfastError):
+    """Something about what is on disk."""
+
+
+class DamagedError(StoreError):
+    """Bytes on disk are not what was written."""
+
+
+class NewerFormatError(StoreError):
+    """The file was written by a newer Holdfast, in a format this one does not know."""
+
+
+class NoCheckpointError(StoreError):
+    """The run has no checkpoint of the kind asked for."""
+
+
+class NotSavedError(StoreError):
+    """The last state of a training could not be written. The model in memory is still whole."""
+
+
+class MissingExtraError(HoldfastError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, what: str) -> None:
+        super().__init__(
+            f"{what} needs {package}, which is not installed. "
+            f'Install it with: pip install "holdfast[{extra}]"'
+        )
+
+
+class Interrupted(SystemExit):
+    """Training stopped on a signal, after its state was saved.
+
+    `signal` is the signal's number; the exit status of a script that does not
+    catch this is 128 + `signal`.
+    """
+
+    def __init__(self, signal: int) -> None:
+        self.signal = signal
+        super().__init__(128 + signal)
+
+
+class KeyboardInterrupted(Interrupted, KeyboardInterrupt):
+    """Training stopped on Ctrl-C, after its state was saved."""
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the nearest of `words`, or an empty string."""
+    near = difflib.get_close_matches(word, list(words), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,68 @@
+"""What Holdfast uses of Keras that Keras does not call public, all of it, with the reason.
+
+| what | why |
+| --- | --- |
+| `ArrayDataAdapter` | checks and packs x, y and weights exactly as `Model.fit` does |
+| `train_validation_split` | the same split as `Model.fit` |
+| `Model._symbolic_build` | builds model, metrics and optimizer from a batch's shapes |
+| `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
+| `pythonify_logs` | the same numbers, in the same order, as callbacks are told |
+| `Variable._value` | hands arrays back to a model without a check and copy a step |
+| `global_state`, the global seed generator | random state that Keras has no call to read |
+
+Owns nothing else. Imports Keras: import this module where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from keras.src.backend.common import global_state
+from keras.src.random import seed_generator
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+from keras.src.utils.python_utils import pythonify_logs
+
+__all__ = [
+    "ArrayDataAdapter",
+    "attach",
+    "build",
+    "epoch_logs",
+    "get_global_seed_generator",
+    "packed",
+    "pythonify_logs",
+    "set_global_seed_generator",
+    "train_validation_split",
+]
+
+
+def packed(adapter: Any) -> tuple[Any, int, int, int]:
+    """Return an adapter's arrays as packed, their number of samples, batch size and batches."""
+    return adapter._inputs, adapter._num_samples, adapter.batch_size, adapter.num_batches
+
+
+def build(model: Any, batch: Any) -> None:
+    """Create every variable of a compiled model: its own, its metrics', its optimizer's."""
+    model._symbolic_build(data_batch=batch)
+
+
+def epoch_logs(model: Any, logs: dict[str, Any]) -> dict[str, Any]:
+    """Return the logs of an epoch, given those of its last step."""
+    return dict(model._get_metrics_result_or_logs(logs))
+
+
+def attach(variables: Iterable[Any], values: Sequence[Any]) -> None:
+    """Make `values`, arrays of the backend, the values of a model's variables."""
+    for variable, value in zip(variables, values, strict=True):
+        variable._value = value
+
+
+def get_global_seed_generator() -> Any | None:
+    """Return Keras's global seed generator, or None where none was needed yet."""
+    return global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
+
+
+def set_global_seed_generator(generator: Any | None) -> None:
+    """Replace Keras's global seed generator; with None, the next use makes a new one."""
+    global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, generator)

@@ -1,0 +1,417 @@
+"""Run: one training from its first step to its last, over any number of processes.
+
+Owns what people ask of a run. Leaves training to `training/attempt` and files to `store`.
+Imports Keras only in the methods that need a model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from holdfast.errors import (
+    DamagedError,
+    NoCheckpointError,
+    NotARunError,
+    PlanError,
+    StoreError,
+    did_you_mean,
+)
+from holdfast.events import AttemptStarted, Failed, Finished, Stopped
+from holdfast.history import Curves
+from holdfast.store import journal, lock, retention
+from holdfast.store.checkpoints import load_arrays, load_manifest, load_newest
+from holdfast.store.identity import Identity, load_identity
+from holdfast.store.layout import Layout, is_run
+from holdfast.store.lock import Lock
+from holdfast.store.manifest import Manifest
+from holdfast.store.prune import Pruned, candidate, prune
+from holdfast.store.retention import Keep
+from holdfast.store.verify import Verified, verify
+from holdfast.types import Position
+
+if TYPE_CHECKING:
+    from holdfast.callbacks.history import History
+    from holdfast.training.cadence import Every
+    from holdfast.training.signals import Interruption
+
+Status = Literal["new", "running", "interrupted", "finished", "failed"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of a run.
+
+    Args:
+        path: of its manifest.
+        position: where the run stood.
+        epoch_end: whether an epoch had just ended.
+        final: whether it is what the training returned.
+        time: when it was committed, in seconds since 1970.
+        metrics: the logs of that moment.
+        digest: the BLAKE3 of all that decides the next step.
+        size: of its arrays, in bytes.
+    """
+
+    path: Path
+    position: Position
+    epoch_end: bool
+    final: bool
+    time: float
+    metrics: dict[str, float]
+    digest: str
+    size: int
+
+
+class Run:
+    """A training that cannot be lost. It is a directory; nothing is made there before `fit`.
+
+    Args:
+        path: of the directory.
+
+    Example:
+        ```python
+        run = holdfast.Run("runs/digits")
+        history = run.fit(model, x, y, epochs=20, validation_data=(xv, yv))
+        ```
+        Kill it at any moment and start the program again: it goes on.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._layout = Layout(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    def fit(
+        self,
+        model: Any,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+        *,
+        every: Every | None = None,
+        keep: Keep | None = None,
+        fresh: bool = False,
+    ) -> History:
+        """Train a model as `keras.Model.fit` does, durably; go on where the run stands.
+
+        Called again after a kill, with the same arguments, it goes on from the last step
+        saved and ends with the same bits as a training that was never interrupted. Called
+        with more epochs, it goes on to those. Called on a finished run, it gives the model
+        its final weights and returns.
+
+        Args:
+            model: a compiled `keras.Model`.
+            x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data,
+                shuffle, class_weight, sample_weight, initial_epoch, steps_per_epoch,
+                validation_steps, validation_batch_size, validation_freq: as `keras.Model.fit`
+                takes them, of the same meaning and defaults. Data are arrays (numpy,
+                memory-mapped or JAX), or lists, tuples or dicts of arrays.
+            every: when to take a checkpoint; see `Every`.
+            keep: which checkpoints stay; see `Keep`.
+            fresh: start over; a run that is there is moved aside, not deleted.
+
+        Returns:
+            A `keras.callbacks.History` over all attempts, with `.plot()`.
+
+        Raises:
+            PlanError: an argument that cannot be used; before the first step.
+            UnsupportedError: a kind of data or backend that this version does not take.
+            PlanChangedError: the run was begun with another plan; each difference is named.
+            RunLockedError: another process is writing the run.
+            NotSavedError: training ended and its last state could not be written.
+            Interrupted: SIGTERM or SIGINT came; the state is saved.
+        """
+        from holdfast.training.signals import Interruption
+
+        return self._fit(
+            model,
+            Interruption(),
+            every=every,
+            keep=keep,
+            fresh=fresh,
+            x=x,
+            y=y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
+
+    def _fit(
+        self,
+        model: Any,
+        interruption: Interruption,
+        *,
+        every: Every | None,
+        keep: Keep | None,
+        fresh: bool,
+        **arguments: Any,
+    ) -> History:
+        from holdfast.config import choose_backend
+
+        choose_backend()
+        from holdfast.engines.choose import check_backend
+        from holdfast.training.attempt import train
+        from holdfast.training.cadence import Every as Rules
+        from holdfast.training.plan import make_plan
+
+        check_backend()
+        rules, kept = every or Rules(), keep or Keep()
+        for name, value, kind in (("every", rules, Rules), ("keep", kept, Keep)):
+            if not isinstance(value, kind):
+                raise PlanError(f"{name} must be a holdfast.{kind.__name__}, found {value!r}")
+        plan = make_plan(model, **arguments)
+        return train(
+            self._layout,
+            model,
+            plan,
+            every=rules,
+            keep=kept,
+            fresh=fresh,
+            interruption=interruption,
+        )
+
+    @property
+    def status(self) -> Status:
+        """What the run is: new, running, interrupted, finished or failed."""
+        if not is_run(self.path):
+            return "new"
+        if lock.holder(self._layout.lock) is not None:
+            return "running"
+        ends = (AttemptStarted, Stopped, Failed, Finished)
+        last = [event for event in self.journal().events if isinstance(event, ends)][-1:]
+        if last and isinstance(last[0], Finished):
+            return "finished"
+        return "failed" if last and isinstance(last[0], Failed) else "interrupted"
+
+    @property
+    def position(self) -> Position:
+        """Where the newest checkpoint stands; the very beginning where there is none."""
+        checkpoints = self.checkpoints
+        return checkpoints[-1].position if checkpoints else Position()
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """All checkpoints whose manifests are readable, oldest first."""
+        found = []
+        for path in self._layout.manifests():
+            try:
+                found.append(_checkpoint(path, load_manifest(path)))
+            except (DamagedError, FileNotFoundError):
+                continue
+        return found
+
+    @property
+    def history(self) -> Curves:
+        """The curves of the run, over all attempts."""
+        return Curves.from_events(self.journal().lived())
+
+    def identity(self) -> Identity:
+        """Return who the run is: its plan, when it began, with which versions.
+
+        Raises:
+            NotARunError: there is no run at the path.
+        """
+        return load_identity(self._layout)
+
+    def journal(self) -> journal.Record:
+        """Return what happened to the run. A path that holds no run has an empty record."""
+        return journal.read(self._layout.journal)
+
+    def last(self) -> Checkpoint:
+        """Return the newest checkpoint.
+
+        Raises:
+            NoCheckpointError: there is none.
+        """
+        self._require()
+        checkpoints = self.checkpoints
+        if not checkpoints:
+            raise NoCheckpointError(f"{self.path} has no checkpoint yet")
+        return checkpoints[-1]
+
+    def best(self, monitor: str | None = None, mode: str = "auto") -> Checkpoint:
+        """Return the best of the checkpoints that were taken at an epoch's end.
+
+        Args:
+            monitor: by which metric; None for `val_loss`, or `loss` without validation.
+            mode: `min`, `max` or `auto`.
+
+        Raises:
+            NoCheckpointError: none has the metric.
+        """
+        self._require()
+        training = {
+            item.path.name: item for item in self.checkpoints if not item.final and item.epoch_end
+        }
+        judged = retention.best(
+            [
+                retention.Candidate(name, item.position, item.epoch_end, False, item.metrics)
+                for name, item in training.items()
+            ],
+            monitor,
+            mode,
+        )
+        if not judged:
+            names = sorted({name for item in training.values() for name in item.metrics})
+            hint = did_you_mean(monitor, names) if monitor else ""
+            raise NoCheckpointError(
+                f"{self.path} has no checkpoint of an epoch's end with {monitor or 'a loss'}{hint}; "
+                f"metrics there are: {', '.join(names) or 'none'}"
+            )
+        return training[judged[0].name]
+
+    def load_model(
+        self, which: str | int = "last", *, custom_objects: dict[str, Any] | None = None
+    ) -> Any:
+        """Return a `keras.Model` with a checkpoint's weights, compiled as it was trained.
+
+        Args:
+            which: `last`; `best` (see `best`); or the step of a checkpoint.
+            custom_objects: classes and functions of your own that the model is made of, by
+                name, as `keras.saving.load_model` takes them.
+
+        Raises:
+            NoCheckpointError: there is no such checkpoint.
+            DamagedError: its bytes are not what was written.
+            StoreError: the model was not made of parts that Keras can build again.
+        """
+        from holdfast.config import choose_backend
+
+        choose_backend()
+        import keras
+
+        from holdfast.state import variables
+
+        chosen = self._choose(which)
+        manifest = load_manifest(chosen.path)
+        config = self.identity().model
+        if config is None:
+            raise StoreError(
+                f"{self.path} does not hold its model's configuration: Keras could not serialize "
+                "it. Build the model yourself and call load_weights(model)."
+            )
+        try:
+            model = keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
+        except (TypeError, ValueError) as error:
+            raise StoreError(
+                f"{self.path}: the model cannot be built from its configuration: {error}"
+            ) from error
+        arrays = load_arrays(self._layout, manifest, variables.MODEL_GROUPS)
+        variables.load(
+            model, {array.name: array for array in arrays}, ("trainable", "non_trainable")
+        )
+        return model
+
+    def load_weights(self, model: Any, which: str | int = "last") -> None:
+        """Give a model that you have built a checkpoint's weights.
+
+        Args:
+            model: a built `keras.Model` of the same architecture.
+            which: as `load_model` takes it.
+
+        Raises:
+            DamagedError: a weight is missing or of another shape than the model's.
+        """
+        from holdfast.state import variables
+
+        manifest = load_manifest(self._choose(which).path)
+        arrays = load_arrays(self._layout, manifest, variables.MODEL_GROUPS)
+        variables.load(
+            model, {array.name: array for array in arrays}, ("trainable", "non_trainable")
+        )
+
+    def digest(self) -> str:
+        """Return the BLAKE3 over weights, optimizer, metrics, random state, callbacks, history.
+
+        Two runs that stand at the same point with the same bits have the same digest.
+
+        Raises:
+            NoCheckpointError: there is no checkpoint, or none is sound.
+        """
+        self._require()
+        manifest, _, _ = load_newest(self._layout, final=True)
+        return manifest.digest()
+
+    def verify(self) -> Verified:
+        """Read everything the run has and check every sum; findings are returned, not raised."""
+        self._require()
+        return verify(self._layout)
+
+    def prune(self, keep: Keep | None = None, *, dry_run: bool = False) -> Pruned:
+        """Delete the checkpoints that `keep` lets go, and what no checkpoint needs.
+
+        Raises:
+            RunLockedError: a process is writing the run; it prunes by itself.
+        """
+        self._require()
+        if dry_run:
+            return prune(self._layout, keep or Keep(), dry_run=True)
+        held = Lock(self._layout.lock)
+        try:
+            return prune(self._layout, keep or Keep())
+        finally:
+            held.release()
+
+    def _require(self) -> None:
+        if not is_run(self.path):
+            raise NotARunError(f"{self.path} is no run: it has no {self._layout.identity.name}")
+
+    def _choose(self, which: str | int) -> Checkpoint:
+        if which == "last":
+            return self.last()
+        if which == "best":
+            return self.best()
+        self._require()
+        found = [item for item in self.checkpoints if item.position.total == which]
+        if not found:
+            steps = ", ".join(str(item.position.total) for item in self.checkpoints)
+            hint = did_you_mean(which, ("last", "best")) if isinstance(which, str) else ""
+            raise NoCheckpointError(
+                f"{self.path} has no checkpoint {which!r}{hint}; "
+                f"there are 'last', 'best' and the steps {steps or '(none)'}"
+            )
+        return found[-1]
+
+
+def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
+    known = candidate(path, manifest)
+    return Checkpoint(
+        path=path,
+        position=known.position,
+        epoch_end=known.epoch_end,
+        final=known.final,
+        time=manifest.time,
+        metrics=dict(known.metrics),
+        digest=manifest.digest(),
+        size=sum(entry.size for entry in manifest.arrays),
+    )

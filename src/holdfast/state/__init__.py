@@ -1,0 +1,1 @@
+"""What a snapshot keeps: variables, random state, callback state, history so far."""

@@ -1,0 +1,130 @@
+"""Capture and restore everything that decides the next step, in a fixed order.
+
+Owns the order: random state is captured first and restored last, since what runs in between
+may draw from it. Leaves the parts to the modules beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from holdfast.state import callbacks as callback_state
+from holdfast.state import rng, variables
+from holdfast.state.values import decode, encode, to_array
+from holdfast.types import Array, Json, Position, Snapshot
+
+
+Rows = list[tuple[int, dict[str, Any]]]
+"""Epochs with their logs. Rows are added, never changed."""
+
+
+@dataclass
+class Course:
+    """What a training knows besides its variables and callbacks.
+
+    Args:
+        seed: of the shuffling.
+        logs: of the last step, or of the last epoch where one has just ended.
+        stopped: whether a callback has set `stop_training`.
+        rows: the epochs so far.
+    """
+
+    seed: int
+    logs: dict[str, Any] = field(default_factory=dict)
+    stopped: bool = False
+    rows: Rows = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Held:
+    """State captured, but for what cannot change: it is held, and copied when it is needed.
+
+    Args:
+        position: where it was captured.
+        values: of all variables, as immutable arrays of the backend.
+        course: a copy whose `rows` are shared; the first `epochs` of them count.
+        arrays: of random and callback state.
+        random, callbacks: their state as JSON.
+    """
+
+    position: Position
+    values: Sequence[Any]
+    course: Course
+    epochs: int
+    arrays: tuple[Array, ...]
+    random: Json
+    callbacks: Json
+
+
+def hold(
+    position: Position, values: Sequence[Any], callbacks: Sequence[Any], course: Course
+) -> Held:
+    """Capture the state. Cheap: it copies no variable and no history."""
+    arrays: list[Array] = []
+    random = rng.capture(arrays)
+    states = callback_state.capture(callbacks, arrays)
+    return Held(
+        position, values, replace(course), len(course.rows), tuple(arrays), random, states
+    )
+
+
+def make_snapshot(
+    held: Held,
+    model: Any,
+    copies: Sequence[NDArray[Any]],
+    *,
+    epoch_end: bool,
+    final: bool,
+    journal: int,
+) -> Snapshot:
+    """Return the snapshot of a held state, given copies of its values."""
+    arrays = [
+        to_array(name, copy, label)
+        for (name, label), copy in zip(variables.names(model), copies, strict=True)
+    ]
+    arrays.extend(held.arrays)
+    state = {
+        "seed": held.course.seed,
+        "stopped": held.course.stopped,
+        "logs": encode(held.course.logs, "logs", arrays),
+        "history": encode(
+            [list(row) for row in held.course.rows[: held.epochs]], "history", arrays
+        ),
+        "random": held.random,
+        "callbacks": held.callbacks,
+    }
+    metrics = {
+        name: value for name, value in held.course.logs.items() if isinstance(value, float)
+    }
+    return Snapshot(
+        held.position, tuple(arrays), state, metrics, epoch_end, final, journal
+    )
+
+
+def restore(
+    state: Mapping[str, Json], arrays: Sequence[Array], model: Any, callbacks: Sequence[Any]
+) -> tuple[Course, list[str]]:
+    """Put a model, its callbacks and the random state back to what was captured.
+
+    Returns the course of the training, and what is to be said of callbacks that came or went.
+    """
+    named = {array.name: array for array in arrays}
+    variables.load(model, named)
+    said = callback_state.restore(state["callbacks"], callbacks, named)
+    course = load_course(state, named)
+    rng.restore(state["random"], named)
+    return course, said
+
+
+def load_course(state: Mapping[str, Json], arrays: Mapping[str, Array]) -> Course:
+    """Return the course of the training that was captured."""
+    return Course(
+        seed=state["seed"],
+        logs=decode(state["logs"], arrays),
+        stopped=state["stopped"],
+        rows=[(epoch, logs) for epoch, logs in decode(state["history"], arrays)],
+    )

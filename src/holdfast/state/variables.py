@@ -1,0 +1,61 @@
+"""A model's variables under stable names, and putting arrays back into them.
+
+Owns the names: group and number, in the model's own order. Keras's paths
+(`dense_2/kernel`) change when a notebook builds the model again, so they are labels only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.errors import DamagedError
+from holdfast.state.values import from_array
+from holdfast.types import Array
+
+GROUPS = ("trainable", "non_trainable", "optimizer", "metrics")
+MODEL_GROUPS = ("trainable/", "non_trainable/")
+
+
+def groups(model: Any) -> tuple[list[Any], ...]:
+    """Return a model's variables: trainable, non-trainable, its optimizer's, its metrics'."""
+    optimizer = model.optimizer.variables if model.optimizer is not None else []
+    return (
+        list(model.trainable_variables),
+        list(model.non_trainable_variables),
+        list(optimizer),
+        list(model.metrics_variables),
+    )
+
+
+def names(model: Any) -> list[tuple[str, str]]:
+    """Return name and label of each variable, in the order of `groups`."""
+    return [
+        (f"{group}/{number:04d}", variable.path)
+        for group, variables in zip(GROUPS, groups(model), strict=True)
+        for number, variable in enumerate(variables)
+    ]
+
+
+def load(
+    model: Any, arrays: Mapping[str, Array], which: tuple[str, ...] = GROUPS
+) -> None:
+    """Assign arrays to a model's variables, by name.
+
+    Raises:
+        DamagedError: an array is missing or of another shape than its variable.
+    """
+    for group, variables in zip(GROUPS, groups(model), strict=True):
+        if group not in which:
+            continue
+        for number, variable in enumerate(variables):
+            name = f"{group}/{number:04d}"
+            array = arrays.get(name)
+            if array is None or array.shape != tuple(variable.shape):
+                found = f"shape {array.shape}" if array else "no such array"
+                raise DamagedError(
+                    f"{name} ({variable.path}) should have shape {tuple(variable.shape)}, "
+                    f"found {found}"
+                )
+            # A copy: some backends keep a view of the memory they are given.
+            variable.assign(from_array(array).copy())

@@ -1,0 +1,155 @@
+"""Durable files: the only module that writes, renames or removes anything.
+
+Owns the primitive operations and when each is on the disk to stay. Leaves names to
+`layout` and the order of operations to the modules that call it.
+
+A file is durable once its data is synced and the directory that names it is synced;
+the functions here say which of the two they do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from holdfast.store.layout import temporary
+
+Buffer = bytes | bytearray | memoryview
+
+
+def make_directory(path: Path) -> None:
+    """Create `path` and its parents; each new name is durable when this returns."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_directory(folder.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    if os.name == "nt":  # Windows has no handle on a directory to sync
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_new(path: Path, buffers: Iterable[Buffer]) -> int:
+    """Write a file that must not exist yet; data and name are durable when this returns.
+
+    Returns the number of bytes written. What a failed write has left is removed.
+    """
+    try:
+        size = _write(path, buffers)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+    return size
+
+
+def replace(path: Path, data: Buffer) -> None:
+    """Put `data` in place of what is at `path`, or was not; durable when this returns.
+
+    A reader sees the old file whole or the new one whole, at any moment and after any cut.
+    """
+    aside = temporary(path)
+    try:
+        _write(aside, [data])
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files; durable when this returns. Those already gone are no error."""
+    folders = set()
+    for path in paths:
+        path.unlink(missing_ok=True)
+        folders.add(path.parent)
+    for folder in sorted(folders):
+        sync_directory(folder)
+
+
+def move_directory(source: Path, target: Path) -> None:
+    """Rename a directory; durable when this returns."""
+    source.rename(target)
+    sync_directory(source.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory of disposable files and all in it. Makes nothing durable."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def publish(source: Path, target: Path) -> None:
+    """Give a whole file a second name, durably. One that has the name already stays."""
+    if target.exists():
+        return
+    handle = os.open(source, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    with contextlib.suppress(FileExistsError):
+        os.link(source, target)
+
+
+class Appender:
+    """A file that only grows. `sync` makes all that was appended durable."""
+
+    def __init__(self, path: Path) -> None:
+        new = not path.exists()
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self.size = os.fstat(self._handle).st_size
+        if new:
+            sync_directory(path.parent)
+
+    def append(self, data: Buffer) -> None:
+        """Append `data` as a whole; where that fails, what it left is cut off again."""
+        try:
+            _write_all(self._handle, data)
+        except OSError:
+            os.ftruncate(self._handle, self.size)
+            raise
+        self.size += len(data)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        os.ftruncate(self._handle, size)
+        self.size = size
+
+    def sync(self) -> None:
+        """Make all that was appended durable."""
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+def _write(path: Path, buffers: Iterable[Buffer]) -> int:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        size = sum(_write_all(handle, buffer) for buffer in buffers)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return size
+
+
+def _write_all(handle: int, buffer: Buffer) -> int:
+    rest = memoryview(buffer).cast("B")
+    size = len(rest)
+    while len(rest):  # the kernel takes at most 2 GiB at a time
+        rest = rest[os.write(handle, rest) :]
+    return size

@@ -1,0 +1,62 @@
+"""run.json: who a run is. Written once, when the run begins.
+
+Owns its bytes: the format, the plan in words, by which a later `fit` is compared, and the
+model's configuration, from which a model can be built again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from holdfast.errors import DamagedError, NotARunError
+from holdfast.store import files
+from holdfast.store.layout import FORMAT, Layout
+from holdfast.store.manifest import check_format, fingerprint
+from holdfast.types import Json
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a run is.
+
+    Args:
+        id: random, 16 hex digits.
+        created: when, in seconds since 1970.
+        versions: of what made it.
+        plan: what training was asked for, by which a later plan is compared.
+        model: the model's configuration as Keras serializes it, or None where it has none.
+        format: of the run.
+    """
+
+    id: str
+    created: float
+    versions: Mapping[str, str]
+    plan: Mapping[str, Json]
+    model: Json
+    format: int = FORMAT
+
+
+def write_identity(layout: Layout, identity: Identity) -> None:
+    """Write run.json, durably: from here on the directory is a run."""
+    value = asdict(identity)
+    value["sum"] = fingerprint(value)
+    files.replace(layout.identity, json.dumps(value, indent=1).encode() + b"\n")
+
+
+def load_identity(layout: Layout) -> Identity:
+    """Read run.json; its sum is checked."""
+    path = layout.identity
+    try:
+        value = json.loads(path.read_bytes())
+        found = value["format"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotARunError(f"{layout.root} is no run: it has no {path.name}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{path}: not readable ({error})") from error
+    check_format(found, path)
+    expected = value.pop("sum", None)
+    if fingerprint(value) != expected:
+        raise DamagedError(f"{path}: its sum should be {expected}, found {fingerprint(value)}")
+    return Identity(**value)

@@ -1,0 +1,107 @@
+"""The names of the files of a run: the only module that knows them.
+
+    RUN/
+      run.json                              who this is; written once
+      journal.jsonl                         what happened
+      lock                                  the one writer
+      packs/<step>-<random>.safetensors     immutable arrays
+      checkpoints/<step>.json               manifests, one a checkpoint
+      checkpoints/<step>-final.json         what the training returned
+
+Owns names and their parsing. Leaves the bytes within to the modules that write them.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FORMAT = 1
+
+_MANIFEST = re.compile(r"(\d{10,})(-final)?\.json")
+_PACK = re.compile(r"\d{10,}-[0-9a-f]{8}\.safetensors")
+_TEMPORARY = ".tmp"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one run."""
+
+    root: Path
+
+    @property
+    def identity(self) -> Path:
+        return self.root / "run.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def packs(self) -> Path:
+        return self.root / "packs"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    def manifest(self, total: int, *, final: bool) -> Path:
+        """Return the path of the manifest of the checkpoint at step `total`."""
+        return self.checkpoints / f"{total:010d}{'-final' if final else ''}.json"
+
+    def new_pack(self, total: int) -> Path:
+        """Return a path for a pack that no other pack has."""
+        return self.packs / f"{total:010d}-{secrets.token_hex(4)}.safetensors"
+
+    def manifests(self) -> list[Path]:
+        """Return the paths of all manifests, oldest first."""
+        found = []
+        for path in _files(self.checkpoints):
+            match = _MANIFEST.fullmatch(path.name)
+            if match:
+                found.append((int(match[1]), bool(match[2]), path))
+        return [path for *_, path in sorted(found)]
+
+    def all_packs(self) -> list[Path]:
+        """Return the paths of all packs, in the order of their names."""
+        return sorted(path for path in _files(self.packs) if _PACK.fullmatch(path.name))
+
+    def leftovers(self) -> list[Path]:
+        """Return temporary files that a writer which died has left."""
+        return [
+            path
+            for folder in (self.root, self.checkpoints, self.packs)
+            for path in _files(folder)
+            if path.name.endswith(_TEMPORARY)
+        ]
+
+    def aside(self) -> Path:
+        """Return the first free name beside the run to move it to."""
+        number = 1
+        while (path := self.root.with_name(f"{self.root.name}.old-{number}")).exists():
+            number += 1
+        return path
+
+
+def temporary(path: Path) -> Path:
+    """Return a name beside `path` for a file that is not whole yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+
+
+def is_run(path: Path) -> bool:
+    """Return whether `path` is the directory of a run."""
+    return Layout(path).identity.is_file()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    try:
+        yield from (entry for entry in folder.iterdir() if entry.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return

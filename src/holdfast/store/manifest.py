@@ -1,0 +1,120 @@
+"""Manifests: one checkpoint's table of contents, versioned.
+
+Owns the JSON of a manifest, its own sum, and the digest of the state it describes. Leaves
+writing and reading of files to `checkpoints`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+from holdfast.errors import DamagedError, NewerFormatError
+from holdfast.store.layout import FORMAT
+from holdfast.types import Json, Position
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of a checkpoint, its size in bytes, and the pack that holds it."""
+
+    name: str
+    label: str
+    dtype: str
+    shape: tuple[int, ...]
+    blake3: str
+    size: int
+    pack: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One checkpoint's table of contents. Fields as in `types.Snapshot`, and:
+
+    Args:
+        time: when it was committed, in seconds since 1970.
+        plan: the fingerprint of the plan.
+        versions: of Holdfast, Keras, the backend and numpy.
+        arrays: where each array is, in the snapshot's order.
+    """
+
+    position: Position
+    final: bool
+    epoch_end: bool
+    time: float
+    metrics: Mapping[str, float]
+    plan: str
+    versions: Mapping[str, str]
+    journal: int
+    state: Mapping[str, Json]
+    arrays: tuple[Entry, ...]
+    format: int = field(default=FORMAT)
+
+    def digest(self) -> str:
+        """Return the BLAKE3 over everything that decides the next step, in a fixed order.
+
+        Times, versions, labels, packs and the journal's length are left out: two runs that
+        stand at the same point with the same bits have the same digest.
+        """
+        contents = {
+            "position": asdict(self.position),
+            "final": self.final,
+            "arrays": [
+                [entry.name, entry.dtype, list(entry.shape), entry.blake3] for entry in self.arrays
+            ],
+            "state": self.state,
+        }
+        return blake3(_canonical(contents)).hexdigest()
+
+    def packs(self) -> set[str]:
+        """Return the names of the packs this checkpoint needs."""
+        return {entry.pack for entry in self.arrays}
+
+    def encode(self) -> bytes:
+        """Return the manifest's bytes."""
+        value = asdict(self)
+        value["sum"] = blake3(_canonical(value)).hexdigest()
+        return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(data: bytes, path: Path) -> Manifest:
+    """Return the manifest in `data`, which was read from `path` (named in errors)."""
+    try:
+        value = json.loads(data)
+        found = value["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{path}: not a readable manifest ({error})") from error
+    check_format(found, path)
+    expected = value.pop("sum", None)
+    actual = blake3(_canonical(value)).hexdigest()
+    if actual != expected:
+        raise DamagedError(f"{path}: its sum should be {expected}, found {actual}")
+    value["position"] = Position(**value["position"])
+    value["arrays"] = tuple(
+        Entry(**{**entry, "shape": tuple(entry["shape"])}) for entry in value["arrays"]
+    )
+    return Manifest(**value)
+
+
+def check_format(found: object, path: Path) -> None:
+    """Refuse a format that this version does not know, with both numbers."""
+    if not isinstance(found, int):
+        raise DamagedError(f"{path}: expected a format number, found {found!r}")
+    if found > FORMAT:
+        raise NewerFormatError(
+            f"{path} is in format {found}; this Holdfast reads formats up to {FORMAT}. "
+            "Install a newer Holdfast to open it."
+        )
+
+
+def fingerprint(value: Json) -> str:
+    """Return the BLAKE3 of a JSON value in its canonical form."""
+    return blake3(_canonical(value)).hexdigest()
+
+
+def _canonical(value: Json) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

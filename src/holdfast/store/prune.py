@@ -1,0 +1,101 @@
+"""Prune: the only module that deletes.
+
+Owns the order of deleting: manifests go first and durably, packs that no manifest needs
+after them, so that a cut in between leaves packs too many and never one too few. Leaves the
+choice to `retention`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.errors import DamagedError, StoreError
+from holdfast.store import files
+from holdfast.store.checkpoints import load_manifest
+from holdfast.store.layout import Layout
+from holdfast.store.manifest import Manifest
+from holdfast.store.retention import Candidate, Decision, Keep, decide
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a prune decided and did."""
+
+    decisions: tuple[Decision, ...]
+    removed: tuple[Path, ...]
+    freed: int
+
+
+def prune(layout: Layout, keep: Keep, *, dry_run: bool = False) -> Pruned:
+    """Delete the checkpoints that `keep` lets go, packs nobody needs, and leftovers.
+
+    Only the process that holds the run's lock may call this, unless `dry_run`. A manifest
+    that is not readable is never deleted, and while there is one no pack is either: it might
+    need it.
+    """
+    return Pruner(layout, keep).prune(dry_run=dry_run)
+
+
+class Pruner:
+    """Prunes a run again and again, reading each manifest once."""
+
+    def __init__(self, layout: Layout, keep: Keep) -> None:
+        self._layout = layout
+        self._keep = keep
+        self._read: dict[Path, tuple[tuple[int, int], Candidate, set[str]]] = {}
+
+    def prune(self, *, dry_run: bool = False) -> Pruned:
+        """See the function `prune`."""
+        unreadable = not self._refresh()
+        decisions = decide([candidate for _, candidate, _ in self._read.values()], self._keep)
+        kept = {decision.name for decision in decisions if decision.keep}
+        manifests = [path for path in self._read if path.name not in kept]
+        needed = {
+            name for path, (_, _, names) in self._read.items() if path.name in kept for name in names
+        }
+        packs = [
+            path
+            for path in self._layout.all_packs()
+            if not unreadable and path.name not in needed
+        ]
+        leftovers = self._layout.leftovers()
+        removed = (*manifests, *packs, *leftovers)
+        freed = sum(_size(path) for path in removed)
+        if not dry_run:
+            files.remove(manifests)
+            files.remove([*packs, *leftovers])
+        return Pruned(tuple(decisions), removed, freed)
+
+    def _refresh(self) -> bool:
+        """Read the manifests that are new. Returns whether all could be read."""
+        sound = True
+        present = self._layout.manifests()
+        self._read = {path: self._read[path] for path in present if path in self._read}
+        for path in present:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_ino)
+            if path in self._read and self._read[path][0] == stamp:
+                continue
+            self._read.pop(path, None)
+            try:
+                manifest = load_manifest(path)
+            except (DamagedError, StoreError):
+                sound = False
+                continue
+            self._read[path] = (stamp, candidate(path, manifest), manifest.packs())
+        return sound
+
+
+def candidate(path: Path, manifest: Manifest) -> Candidate:
+    """Return what retention knows of a manifest."""
+    return Candidate(
+        path.name, manifest.position, manifest.epoch_end, manifest.final, manifest.metrics
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,129 @@
+"""Which checkpoints stay: a pure function from checkpoints to decisions, each with its reason.
+
+Owns the policy `Keep`. Leaves the deleting to `prune`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from holdfast.errors import PlanError
+from holdfast.types import Position
+
+_LARGER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1", "iou", "r2", "fbeta")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which checkpoints of a run stay. The newest, and what training returned, always do.
+
+    Args:
+        last: how many of the newest; 2 by default, so that one damaged file costs little.
+        best: how many of the best, among those taken at the end of an epoch.
+        every_epochs: also every checkpoint taken at the end of each so many epochs.
+        monitor: by which metric `best` is judged; None for `val_loss`, or `loss` without
+            validation.
+        mode: `min`, `max`, or `auto`: `max` where the name says so (accuracy, auc, …).
+
+    Raises:
+        PlanError: a number that is not a positive integer, or another mode.
+
+    Example:
+        `run.fit(model, x, y, keep=holdfast.Keep(last=3, best=1, monitor="val_accuracy"))`
+    """
+
+    last: int = 2
+    best: int = 1
+    every_epochs: int | None = None
+    monitor: str | None = None
+    mode: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least in (("last", 1), ("best", 0), ("every_epochs", 1)):
+            value = getattr(self, name)
+            if value is None and name == "every_epochs":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise PlanError(f"Keep({name}=…) must be an integer >= {least}, found {value!r}")
+        if self.mode not in ("auto", "min", "max"):
+            raise PlanError(f"Keep(mode=…) must be 'auto', 'min' or 'max', found {self.mode!r}")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What retention knows of a checkpoint."""
+
+    name: str
+    position: Position
+    epoch_end: bool
+    final: bool
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a checkpoint stays, and why."""
+
+    name: str
+    keep: bool
+    reason: str
+
+
+def decide(candidates: Sequence[Candidate], keep: Keep) -> list[Decision]:
+    """Return a decision for each checkpoint, in the order given.
+
+    Args:
+        candidates: all checkpoints of a run, in any order.
+        keep: the policy.
+    """
+    reasons: dict[str, str] = {}
+    ordered = sorted(candidates, key=lambda item: (item.position.total, item.final))
+    training = [item for item in ordered if not item.final]
+    if ordered and ordered[-1].final:
+        reasons[ordered[-1].name] = "what the training returned"
+    for rank, item in enumerate(reversed(training[-keep.last :]), start=1):
+        reasons.setdefault(item.name, "the newest" if rank == 1 else f"newest but {rank - 1}")
+    for rank, item in enumerate(best(training, keep.monitor, keep.mode)[: keep.best], start=1):
+        reasons.setdefault(item.name, f"number {rank} by {_monitor(training, keep.monitor)}")
+    if keep.every_epochs:
+        for item in training:
+            if item.epoch_end and item.position.epoch and not (
+                item.position.epoch % keep.every_epochs
+            ):
+                reasons.setdefault(item.name, f"every {keep.every_epochs} epochs")
+    return [
+        Decision(item.name, item.name in reasons, reasons.get(item.name, "no rule keeps it"))
+        for item in candidates
+    ]
+
+
+def best(
+    candidates: Sequence[Candidate], monitor: str | None = None, mode: str = "auto"
+) -> list[Candidate]:
+    """Return the checkpoints taken at an epoch's end that have the metric, best first.
+
+    Of equals the earlier is better, as in Keras.
+    """
+    name = _monitor(candidates, monitor)
+    judged = [
+        item
+        for item in candidates
+        if item.epoch_end and not math.isnan(item.metrics.get(name, math.nan))
+    ]
+    sign = -1.0 if larger_is_better(name, mode) else 1.0
+    return sorted(judged, key=lambda item: (sign * item.metrics[name], item.position.total))
+
+
+def larger_is_better(monitor: str, mode: str = "auto") -> bool:
+    """Return whether larger values of a metric are better."""
+    if mode != "auto":
+        return mode == "max"
+    return any(word in monitor.lower() for word in _LARGER_IS_BETTER)
+
+
+def _monitor(candidates: Sequence[Candidate], monitor: str | None) -> str:
+    if monitor is not None:
+        return monitor
+    return "val_loss" if any("val_loss" in item.metrics for item in candidates) else "loss"

@@ -1,0 +1,1 @@
+"""Training: what joins what is kept to where it is kept."""

@@ -1,0 +1,138 @@
+"""A plan in words: what must be the same for a run to go on with the same bits.
+
+Owns the description of model, optimizer, losses and metrics as JSON, and the comparison of
+two descriptions. Names that Keras makes up (`dense_2`) are replaced by the layer's place, so
+that building the same model twice in a notebook is no change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from holdfast.state import variables
+from holdfast.types import Json
+
+_NOT_ARCHITECTURE = {"build_config", "compile_config", "registered_name", "module", "name"}
+_NOT_TRAINING = {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"}
+_LONGEST = 60
+
+
+def describe_model(model: Any) -> Json:
+    """Return a model's class, its layers and the shapes of its variables."""
+    try:
+        config = _plain(model.get_config())
+    except (NotImplementedError, TypeError, ValueError):
+        # A subclassed model need not have one: its layers then speak for it.
+        config = {"layers": [_layer(layer) for layer in model.layers]}
+    places = dict(_places(config))
+    trainable, fixed, *_ = variables.groups(model)
+    return {
+        "class": type(model).__name__,
+        **_without_names(config, places),
+        "trainable variables": [_shape(variable) for variable in trainable],
+        "other variables": [_shape(variable) for variable in fixed],
+    }
+
+
+def describe_training(model: Any) -> dict[str, Json]:
+    """Return a model's optimizer, losses and metrics, each under its topic."""
+    try:
+        compiled = _plain(model.get_compile_config())
+    except (NotImplementedError, TypeError, ValueError):
+        compiled = {"loss": _plain(model.loss)}
+    described = {
+        topic: _without_names(value, {})
+        for topic, value in compiled.items()
+        if topic not in _NOT_TRAINING and topic != "optimizer"
+    }
+    optimizer = model.optimizer
+    config = _without_names(_plain(optimizer.get_config()), {}) if optimizer is not None else {}
+    described["optimizer"] = {"class": type(optimizer).__name__, **config}
+    return described
+
+
+def differences(then: Json, now: Json, name: str = "") -> list[tuple[str, str, str]]:
+    """Return where two descriptions differ, each as (name, then, now)."""
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        keys = [*then, *(key for key in now if key not in then)]
+        pairs = [(key, then.get(key), now.get(key)) for key in keys]
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        pairs = [(str(n), *pair) for n, pair in enumerate(zip(then, now, strict=True), start=1)]
+    else:
+        return [] if then == now else [(name, _short(then), _short(now))]
+    return [
+        difference
+        for key, a, b in pairs
+        for difference in differences(a, b, f"{name}, {key}" if name else str(key))
+    ]
+
+
+def _layer(layer: Any) -> Json:
+    try:
+        config = _plain(layer.get_config())
+    except (NotImplementedError, TypeError, ValueError):
+        config = {}
+    inner = [_layer(part) for part in getattr(layer, "layers", [])]
+    return {"class_name": type(layer).__name__, "config": config, "layers": inner}
+
+
+def _plain(value: Any) -> Json:
+    """Return a configuration as JSON; what has no JSON form is named by its class."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "__lambda__":
+            return "lambda"  # its bytecode holds line numbers: an edit above it is no change
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(part) for part in value]
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _places(config: Json) -> Iterator[tuple[str, str]]:
+    """Yield each layer's name with what stands for it: its class and its place."""
+    number = 0
+    for part in _objects(config):
+        inner = part.get("config")
+        if isinstance(inner, Mapping) and isinstance(inner.get("name"), str):
+            number += 1
+            yield inner["name"], f"{part.get('class_name')} {number}"
+
+
+def _objects(config: Json) -> Iterator[Mapping[str, Json]]:
+    if isinstance(config, Mapping):
+        if "class_name" in config:
+            yield config
+        for part in config.values():
+            yield from _objects(part)
+    elif isinstance(config, list):
+        for part in config:
+            yield from _objects(part)
+
+
+def _without_names(config: Json, places: Mapping[str, str]) -> Any:
+    if isinstance(config, Mapping):
+        return {
+            key: _without_names(part, places)
+            for key, part in config.items()
+            if key not in _NOT_ARCHITECTURE
+        }
+    if isinstance(config, list):
+        return [_without_names(part, places) for part in config]
+    return places.get(config, config) if isinstance(config, str) else config
+
+
+def _shape(variable: Any) -> Json:
+    return [str(variable.dtype), list(variable.shape)]
+
+
+def _short(value: Json) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,250 @@
+"""The only loop over epochs and steps. Names no backend.
+
+Owns the order of things: epochs, stretches, hooks, validation, stopping, and the moments at
+which state may be saved. Leaves executing steps to the engine and saving to the keeper.
+
+State is sound, and may be saved, between stretches and between epochs. While hooks run it is
+not: what was held before them is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from holdfast import keras_private
+from holdfast.callbacks.history import History
+from holdfast.engines.base import Engine, Logs
+from holdfast.engines.choose import overriding
+from holdfast.errors import Interrupted, KeyboardInterrupted
+from holdfast.state.snapshot import Course, Held, hold
+from holdfast.training.keeper import Keeper
+from holdfast.training.plan import Plan
+from holdfast.training.progress import Reporter
+from holdfast.training.signals import Interruption
+from holdfast.types import Position
+
+_STRETCH = 0.1
+_GROWTH = 16
+
+
+class Loop:
+    """One attempt's way from a position to the end of its plan.
+
+    Args:
+        model: built, its variables as at `position`.
+        plan: what to do.
+        engine: executes the steps.
+        callbacks: a `keras.callbacks.CallbackList`, begun, with `history` last in it.
+        history: the record of epochs.
+        keeper: saves state.
+        reporter: shows progress.
+        interruption: the flag that signals set.
+        course: of the training so far.
+        position: where to begin.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        plan: Plan,
+        engine: Engine,
+        callbacks: Any,
+        history: History,
+        keeper: Keeper,
+        reporter: Reporter,
+        interruption: Interruption,
+        course: Course,
+        position: Position,
+    ) -> None:
+        self._model = model
+        self._plan = plan
+        self._engine = engine
+        self._callbacks = callbacks
+        self._history = history
+        self._keeper = keeper
+        self._reporter = reporter
+        self._interruption = interruption
+        self._course = course
+        self.position = position
+        self._execution = model.steps_per_execution
+        self._looks = bool(overriding(plan.callbacks, "train")) or engine.name == "stepwise"
+        self._looks_at_tests = bool(overriding(plan.callbacks, "test"))
+        self._train_stretch = _Stretch()
+        self._test_stretch = _Stretch()
+        self._sound: Held | None = None
+        self._stretching = False
+
+    def save_beginning(self) -> None:
+        """Save the state before the first step: initial weights may be random."""
+        self._keeper.save(self._hold, epoch_end=False)
+
+    def run(self) -> None:
+        """Train to the end of the plan; state is saved as the keeper sees fit, and at the end.
+
+        Raises:
+            Interrupted: a signal came; the state is saved.
+            NotSavedError: the training has ended and its last state could not be written.
+        """
+        try:
+            while self.position.epoch < self._plan.epochs and not self._ended():
+                self._epoch()
+            self._end()
+        except Interrupted:
+            raise
+        except BaseException as error:
+            self._rescue(error)
+            raise
+        finally:
+            self._reporter.pause()
+
+    def _ended(self) -> bool:
+        return self._course.stopped and self.position.step == 0
+
+    def _epoch(self) -> None:
+        epoch = self.position.epoch
+        begun = self.position.step > 0
+        if not begun:
+            with self._hooks():
+                self._model.reset_metrics()
+                self._callbacks.on_epoch_begin(epoch)
+        steps = self._plan.train.schedule.steps(epoch)
+        self._reporter.begin_epoch(epoch, steps, self.position.step)
+        if not (begun and self._course.stopped):
+            self._steps(epoch, steps)
+        self._end_epoch(epoch)
+        self._look(epoch_end=True)
+
+    def _steps(self, epoch: int, steps: int) -> None:
+        while self.position.step < steps:
+            self._stretch(epoch, steps)
+            if self._reporter.wanted:
+                logs = keras_private.pythonify_logs(self._course.logs)
+                self._reporter.step(self.position.step, logs)
+            self._course.stopped = bool(self._model.stop_training)
+            self._look(epoch_end=False)
+            if self._course.stopped:
+                return
+
+    def _stretch(self, epoch: int, steps: int) -> None:
+        first = self.position.step
+        count = self._execution
+        if not self._looks and not self._model.stop_training:
+            count = self._train_stretch.length
+            count = min(count, self._keeper.steps_until_due(self.position) or count)
+        count = min(count, steps - first)
+        if self._looks:
+            self._callbacks.on_train_batch_begin(first)
+        self._stretching = not self._looks
+        with self._train_stretch.timing(count):
+            self._course.logs = self._engine.train(epoch, first, count)
+        self.position = Position(epoch, first + count, self.position.total + count)
+        self._stretching = False
+        if self._looks:
+            self._engine.attach()
+            # Keras counts to the end of the execution even where the data ends before it.
+            self._callbacks.on_train_batch_end(first + self._execution - 1, self._course.logs)
+
+    def _end_epoch(self, epoch: int) -> None:
+        with self._hooks():
+            logs = keras_private.epoch_logs(self._model, self._course.logs)
+            if self._plan.validates(epoch):
+                logs.update(self._validate())
+            self._callbacks.on_epoch_end(epoch, logs)
+        self._course.logs = keras_private.pythonify_logs(logs)
+        self._course.stopped = bool(self._model.stop_training)
+        self.position = Position(epoch + 1, 0, self.position.total)
+        recorded = self._history.rows[-1][1]
+        self._keeper.record_epoch(epoch, self.position.total, recorded)
+        self._reporter.end_epoch(epoch, recorded)
+
+    def _validate(self) -> Logs:
+        assert self._plan.validation is not None
+        self._callbacks.on_test_begin()
+        self._model.reset_metrics()
+        self._model.stop_evaluating = False
+        steps = self._plan.validation.schedule.steps(0)
+        step, logs = 0, Logs()
+        while step < steps and not self._model.stop_evaluating:
+            count = self._execution if self._looks_at_tests else self._test_stretch.length
+            count = min(count, steps - step)
+            if self._looks_at_tests:
+                self._callbacks.on_test_batch_begin(step)
+            with self._test_stretch.timing(count):
+                logs = self._engine.test(step, count)
+            if self._looks_at_tests:
+                self._engine.attach()
+                self._callbacks.on_test_batch_end(step + self._execution - 1, logs)
+            step += count
+            if self._interruption.signal is not None:
+                self._leave(self._sound)
+        self._engine.attach()
+        logs = keras_private.pythonify_logs(keras_private.epoch_logs(self._model, logs))
+        self._callbacks.on_test_end(logs)
+        return {f"val_{name}": value for name, value in logs.items()}
+
+    def _look(self, *, epoch_end: bool) -> None:
+        """See whether a signal came or a checkpoint is due. The state is sound here."""
+        if self._interruption.signal is not None:
+            self._leave(None, epoch_end=epoch_end)
+        if self._keeper.due(self.position, epoch_end=epoch_end):
+            self._keeper.save(self._hold, epoch_end=epoch_end)
+
+    def _end(self) -> None:
+        self._engine.attach()
+        self._keeper.save(self._hold, epoch_end=True)
+        with self._hooks():
+            if self._plan.epochs > 0:
+                self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
+            self._callbacks.on_train_end(logs=self._course.logs)
+        reason = "stopped" if self._course.stopped else "epochs"
+        self._keeper.finish(self._hold, reason, self.position)
+
+    def _leave(self, sound: Held | None, *, epoch_end: bool = False) -> None:
+        """Save, and leave on a signal."""
+        number = self._interruption.signal
+        assert number is not None
+        self._reporter.pause()
+        self._engine.attach()
+        self._keeper.stop(lambda: sound or self._hold(), number, epoch_end=epoch_end)
+        raise KeyboardInterrupted(number) if number == 2 else Interrupted(number)
+
+    def _rescue(self, error: BaseException) -> None:
+        """Save what was last sound, whatever has gone wrong since."""
+        self._reporter.pause()
+        held = self._sound
+        if held is None and self._stretching and self._engine.intact():
+            held = self._hold()
+        if self._engine.intact():
+            self._engine.attach()
+        self._keeper.fail(held, error, self.position)
+
+    def _hold(self) -> Held:
+        self._course.logs = keras_private.pythonify_logs(self._course.logs)
+        return hold(
+            self.position, self._engine.values(), self._plan.callbacks, self._course
+        )
+
+    @contextlib.contextmanager
+    def _hooks(self) -> Iterator[None]:
+        """While this lasts, hooks run: the state before them stays held."""
+        self._sound = self._hold()
+        self._engine.attach()
+        yield
+        self._sound = None
+
+
+class _Stretch:
+    """How many steps take about a tenth of a second: how often anyone may look."""
+
+    def __init__(self) -> None:
+        self.length = 1
+
+    @contextlib.contextmanager
+    def timing(self, count: int) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        seconds = max(time.perf_counter() - began, 1e-9)
+        self.length = int(min(max(1, count * _STRETCH / seconds), self.length * _GROWTH))

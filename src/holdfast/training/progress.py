@@ -1,0 +1,105 @@
+"""Progress of a training, for people: a bar on a terminal, else one line an epoch.
+
+Owns what is printed while `fit` works. verbose=0 prints nothing; 1 shows a bar where there is
+a terminal; 2 is one line an epoch everywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_SHOW_EVERY = 0.2
+
+
+class Reporter:
+    """Prints the progress of one attempt.
+
+    Args:
+        verbose: 0, 1 or 2, as `Model.fit`'s.
+        epochs: of the plan.
+        console: where to print; by default the standard output.
+    """
+
+    def __init__(self, verbose: int, epochs: int, console: Console | None = None) -> None:
+        self._verbose = verbose
+        self._epochs = epochs
+        self._console = console or Console(highlight=False)
+        self._bar: Progress | None = None
+        self._shown = 0.0
+        self._began = 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether `step` would show anything now."""
+        return self._bar is not None and time.monotonic() - self._shown >= _SHOW_EVERY
+
+    def say(self, text: str) -> None:
+        """Print a line about the run."""
+        if self._verbose:
+            self._console.print(f"holdfast: {text}", markup=False, soft_wrap=True)
+
+    def insist(self, text: str) -> None:
+        """Print a line that matters whatever `verbose` is, to the standard error."""
+        self.pause()
+        Console(stderr=True, highlight=False).print(
+            f"holdfast: {text}", markup=False, soft_wrap=True
+        )
+
+    def begin_epoch(self, epoch: int, steps: int, done: int) -> None:
+        """Begin an epoch of `steps` steps, of which `done` are done already."""
+        self._began = time.monotonic()
+        if self._verbose == 1 and self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[logs]}"),
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+            )
+            self._bar.add_task(self._name(epoch), total=steps, completed=done, logs="")
+            self._bar.start()
+
+    def step(self, done: int, logs: Mapping[str, Any]) -> None:
+        """Show that `done` steps of the epoch are done."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, logs=_format(logs))
+            self._bar.refresh()
+            self._shown = time.monotonic()
+
+    def end_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        """End the epoch with its logs."""
+        self.pause()
+        if self._verbose:
+            seconds = time.monotonic() - self._began
+            self._console.print(
+                f"{self._name(epoch)}  {seconds:.1f}s  {_format(logs)}",
+                markup=False,
+                soft_wrap=True,
+            )
+
+    def pause(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _name(self, epoch: int) -> str:
+        return f"Epoch {epoch + 1}/{self._epochs}"
+
+
+def _format(logs: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in logs.items():
+        try:
+            parts.append(f"{name}: {float(value):.4g}")
+        except (TypeError, ValueError):
+            continue
+    return "  ".join(parts)

@@ -5,7 +5,7 @@ they mean to the modules that ask.
 
 | variable | meaning |
 | --- | --- |
-| HOLDFAST_CACHE | directory for compiled programs; default: the user's cache directory |
+| HOLDFAST_CACHE | directory for compiled programs; `none` keeps none; default: the user's |
 | HOLDFAST_DEVICE_DATA | most bytes of training data held on the device; default: a quarter |
 """
 
@@ -29,11 +29,11 @@ _UNCHOSEN = {
 }
 
 
-def cache_directory() -> Path:
-    """Return the directory for compiled programs."""
+def cache_directory() -> Path | None:
+    """Return the directory for what is kept between runs, or None for nothing."""
     chosen = os.environ.get("HOLDFAST_CACHE")
     if chosen:
-        return Path(chosen)
+        return None if chosen == "none" else Path(chosen)
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif os.name == "nt":

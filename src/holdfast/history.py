@@ -14,6 +14,8 @@ from holdfast.errors import MissingExtraError
 from holdfast.events import AttemptStarted, EpochEnded, Event
 
 _TRAIN, _VALIDATION, _MARK = "#56a0d3", "#0b3c6f", "#8a8a8a"
+_MOST_COLUMNS = 3
+_MOST_DOTS = 40
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,9 @@ def restarts(events: Sequence[Event]) -> list[float]:
 def draw(curves: Curves, title: str = "") -> Any:
     """Return a matplotlib figure of the curves: one panel for the losses, one a metric.
 
-    Train is solid and light, validation dashed and dark; a star marks the best epoch, thin
-    lines the restarts.
+    Train is solid and light with dots, validation dashed and dark with squares, so that they
+    differ in print too. A star marks the best epoch, thin lines the restarts. The legend is
+    below the panels, where no data are.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -95,23 +98,29 @@ def draw(curves: Curves, title: str = "") -> Any:
     except ImportError as error:
         raise MissingExtraError("matplotlib", "plot", "A picture") from error
     panels = curves.panels() or [[]]
-    figure = Figure(figsize=(6.4 * len(panels), 4.2), layout="constrained")
+    rows = math.ceil(len(panels) / _MOST_COLUMNS)
+    columns = math.ceil(len(panels) / rows)
+    figure = Figure(figsize=(5.6 * columns, 0.6 + 3.8 * rows), layout="constrained")
     best = curves.best()
+    shown: dict[str, Any] = {}
     for place, names in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, len(panels), place)
+        axes = figure.add_subplot(rows, columns, place)
         _draw_panel(axes, curves, names, best)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            shown.setdefault(label, handle)
+    if shown:
+        figure.legend(
+            shown.values(), shown, loc="outside lower center", ncols=len(shown), frameon=False
+        )
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
     return figure
 
 
 def _draw_panel(
     axes: Any, curves: Curves, names: Sequence[str], best: tuple[str, int, float] | None
 ) -> None:
-    for number, where in enumerate(curves.restarts):
-        label = f"restart ({len(curves.restarts)})" if number == 0 else None
-        axes.axvline(where, color=_MARK, linewidth=0.9, linestyle=":", label=label, zorder=1)
     for name in names:
         validation = name.startswith("val_")
         epochs, values = zip(*curves.series[name], strict=True)
@@ -120,24 +129,32 @@ def _draw_panel(
             values,
             color=_VALIDATION if validation else _TRAIN,
             linestyle="--" if validation else "-",
-            marker="o" if len(epochs) <= 40 else None,
+            marker=("s" if validation else "o") if len(epochs) <= _MOST_DOTS else None,
             markersize=3,
             label="validation" if validation else "train",
             zorder=2,
         )
     if best is not None:
-        found = [(e, v) for name in names for e, v in curves.series[name] if e == best[1]]
-        if best[0] in names:
-            found = [(best[1], best[2])]
-        for epoch, value in found[-1:]:
-            label = f"best epoch ({epoch})"
-            axes.plot(
-                [epoch], [value], "*", color=_VALIDATION, markersize=13, label=label, zorder=3
-            )
-    axes.set_title(names[0].removeprefix("val_") if names else "no epoch has ended yet")
+        # Where a metric has both, the star is on the validation's curve.
+        values_then = [
+            value for name in names for epoch, value in curves.series[name] if epoch == best[1]
+        ]
+        axes.plot(
+            [best[1]] * len(values_then[-1:]),
+            values_then[-1:],
+            "*",
+            color=_VALIDATION,
+            markeredgecolor="white",
+            markersize=14,
+            label=f"best epoch ({best[1]}, by {best[0]})",
+            zorder=3,
+        )
+    for number, where in enumerate(curves.restarts):
+        label = f"restart ({len(curves.restarts)})" if number == 0 else None
+        axes.axvline(where, color=_MARK, linewidth=0.9, linestyle=":", label=label, zorder=1)
+    heading = names[0].removeprefix("val_") if names else "no epoch has ended yet"
+    axes.set_title(heading, parse_math=False)
     axes.set_xlabel("epoch")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
-    if names:
-        axes.legend(frameon=False)

@@ -7,6 +7,7 @@ Imports Keras only in the methods that need a model.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,11 @@ class Run:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._layout = Layout(self.path)
+        if "jax" in sys.modules:
+            # The model is usually built after this, and building it compiles too.
+            from holdfast.engines.cache import activate
+
+            activate()
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -285,7 +291,8 @@ class Run:
             names = sorted({name for item in training.values() for name in item.metrics})
             hint = did_you_mean(monitor, names) if monitor else ""
             raise NoCheckpointError(
-                f"{self.path} has no checkpoint of an epoch's end with {monitor or 'a loss'}{hint}; "
+                f"{self.path} has no checkpoint of an epoch's end with {monitor or 'a loss'}"
+                f"{hint}; "
                 f"metrics there are: {', '.join(names) or 'none'}"
             )
         return training[judged[0].name]

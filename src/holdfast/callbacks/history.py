@@ -29,6 +29,7 @@ class History(keras.callbacks.History):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.epoch: list[int] = []
+        self.history: dict[str, list[Any]] = {}
         self.restarts: list[float] = []
         self.rows: list[tuple[int, dict[str, Any]]] = []
 

@@ -96,9 +96,8 @@ def check_arrays(value: Any, name: str) -> None:
         if leaf is None:
             continue
         kind = type(leaf)
-        if kind.__module__.partition(".")[0] in ("torch", "tensorflow") or not (
-            hasattr(leaf, "__array__") and getattr(leaf, "shape", ())
-        ):
+        foreign = kind.__module__.partition(".")[0] in ("torch", "tensorflow")
+        if foreign or not hasattr(leaf, "__array__") or not leaf.shape:
             raise UnsupportedError(
                 f"{name} holds a {kind.__module__}.{kind.__qualname__}. Run.fit takes arrays "
                 "(numpy, memory-mapped or JAX), and lists, tuples and dicts of arrays; "
@@ -124,11 +123,14 @@ def device_type(array: NDArray[Any]) -> str:
 def _content_sum(array: NDArray[Any]) -> str:
     total = blake3(max_threads=blake3.AUTO)
     if array.nbytes <= _HASHED_WHOLE:
-        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        total.update(_bytes(array))
     else:
         rows = max(1, (_HASHED_WHOLE // _BLOCKS) // max(1, array.nbytes // len(array)))
         for start in np.linspace(0, len(array) - rows, _BLOCKS).astype(int):
-            block = np.ascontiguousarray(array[start : start + rows])
-            total.update(block.reshape(-1).view(np.uint8))
+            total.update(_bytes(array[start : start + rows]))
     digest: str = total.hexdigest()
     return digest
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -71,9 +71,7 @@ def choose(
         name, reason = "stepwise", f"{looks} looks at every {_executions(model)}"
     else:
         name, reason = "fused", "no callback looks at single batches"
-    return JaxEngine(
-        model, train, validation, seed=seed, name=name, reason=reason, eager=eager
-    )
+    return JaxEngine(model, train, validation, seed=seed, name=name, reason=reason, eager=eager)
 
 
 def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str:

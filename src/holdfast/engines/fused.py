@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from holdfast import keras_private
 from holdfast.data.arrays import device_type
 from holdfast.data.source import Source
+from holdfast.engines import cache
 from holdfast.engines.base import Logs
-from holdfast.engines.cache import CompiledPrograms
 from holdfast.engines.feed import Feed, make_feed
 from holdfast.state import variables
 
@@ -75,17 +75,15 @@ class JaxEngine:
         self.name = name
         self._model = model
         self._state: State | None = None
-        self._cache = CompiledPrograms()
+        cache.activate()
         feed, occupied = make_feed(train, seed, 0)
         state = self._current()
-        self._train = _Phase(train, feed, _train_step(model), state, (), eager, self._cache)
+        self._train = _Phase(train, feed, _train_step(model), state, (), eager)
         self._test: _Phase | None = None
         if validation is not None:
             feed, _ = make_feed(validation, seed, occupied)
             carried, kept = _divide_for_test(state)
-            self._test = _Phase(
-                validation, feed, _test_step(model), carried, kept, eager, self._cache
-            )
+            self._test = _Phase(validation, feed, _test_step(model), carried, kept, eager)
         self.reason = f"{reason}; {_WAYS[self._train.way]}"
 
     def train(self, epoch: int, step: int, steps: int) -> Logs:
@@ -131,7 +129,6 @@ class JaxEngine:
         self._train.close()
         if self._test is not None:
             self._test.close()
-        self._cache.close()
 
     def _current(self) -> State:
         if self._state is not None:
@@ -155,19 +152,18 @@ class _Phase:
         carried: State,
         kept: State,
         eager: bool,
-        cache: CompiledPrograms,
     ) -> None:
         self._donated = () if kept else (0,)
         self._source = source
         self._feed = feed
-        self._cache = cache
         self._programs: dict[int, Program] = {}
         self._step = step
         self.way: Way = "eager"
         if not eager:
             # Inlined where it is called; traced once, here, for all programs.
-            self._step = jax.jit(step, inline=True)
-            traced = self._step.trace(carried, kept, _batch_shapes(source))
+            compiled = jax.jit(step, inline=True)
+            self._step = compiled
+            traced = compiled.trace(carried, kept, _batch_shapes(source))
             self._logs = jax.tree.map(
                 lambda info: np.zeros(info.shape, info.dtype), traced.out_info[0]
             )
@@ -202,9 +198,7 @@ class _Phase:
     def _make(self, rows: int) -> Program:
         """Return the program for batches of `rows` samples."""
 
-        def one(
-            carried: State, kept: State, data: Any, order: Any, row: Any
-        ) -> tuple[State, Logs]:
+        def one(carried: State, kept: State, data: Any, order: Any, row: Any) -> tuple[State, Logs]:
             index = lax.dynamic_slice(order, (row,), (rows,))
             batch = jax.tree.map(lambda array: jnp.take(array, index, axis=0, mode="clip"), data)
             logs, new = self._step(carried, kept, batch)
@@ -214,7 +208,7 @@ class _Phase:
             return _again(one, rows)
         if self.way == "ahead" or rows < self._source.batch_size:
             compiled_step = jax.jit(one, donate_argnums=self._donated)
-            return self._published(_again(compiled_step, rows))
+            return _published(_again(compiled_step, rows))
 
         def loop(
             carried: State, logs: Logs, kept: State, data: Any, order: Any, row: Any, count: Any
@@ -235,22 +229,22 @@ class _Phase:
             )
             return result
 
-        return self._published(run)
+        return _published(run)
 
-    def _published(self, program: Program) -> Program:
-        """Return `program`; what its first call compiles is kept for the next attempt."""
-        first = True
 
-        def run(*arguments: Any) -> tuple[State, Logs]:
-            nonlocal first
-            if not first:
-                return program(*arguments)
-            with self._cache.compiling():
-                result = program(*arguments)
+def _published(program: Program) -> Program:
+    """Return `program`; what its first call compiles is kept for the next attempt."""
+    first = True
+
+    def run(*arguments: Any) -> tuple[State, Logs]:
+        nonlocal first
+        result = program(*arguments)
+        if first:
+            cache.publish()
             first = False
-            return result
+        return result
 
-        return run
+    return run
 
 
 def _train_step(model: Any) -> StepFunction:
@@ -303,7 +297,10 @@ def _again(one: Callable[..., tuple[State, Logs]], rows: int) -> Program:
 def _like(new: Sequence[Sequence[Any]], old: State) -> State:
     """Return `new` in the structure and with the types of `old`, as a loop has to carry it."""
     return tuple(
-        [lax.convert_element_type(value, was.dtype) for value, was in zip(values, group, strict=True)]
+        [
+            lax.convert_element_type(value, was.dtype)
+            for value, was in zip(values, group, strict=True)
+        ]
         for values, group in zip(new, old, strict=True)
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from holdfast.state.values import CannotKeep, decode, encode
+from holdfast.state.values import CannotKeepError, decode, encode
 from holdfast.types import Array, Json
 
 _NOT_STATE = {"model", "_model", "params"}
@@ -29,10 +29,8 @@ def capture(callbacks: Sequence[Any], arrays: list[Array]) -> Json:
                 kept: list[Array] = []
                 try:
                     # Keras's own replace their arrays and never write into them.
-                    state[key] = encode(
-                        value, f"{name}/{key}", kept, copy=not _is_keras(callback)
-                    )
-                except CannotKeep:
+                    state[key] = encode(value, f"{name}/{key}", kept, copy=not _is_keras(callback))
+                except CannotKeepError:
                     continue
                 arrays.extend(kept)
         states.append({"class": _class_name(callback), "state": state})
@@ -75,7 +73,7 @@ def cannot_keep(callbacks: Sequence[Any]) -> list[str]:
                 continue
             try:
                 encode(value, f"{type(callback).__name__}.{key}", [])
-            except CannotKeep as error:
+            except CannotKeepError as error:
                 found.append(str(error))
     return found
 

@@ -30,7 +30,7 @@ def capture(arrays: list[Array]) -> Json:
     """Return the random state as JSON; the generators' arrays are added to `arrays`."""
     version, words, gauss = random.getstate()
     arrays.append(to_array("random/python", np.array(words, dtype=np.uint32)))
-    state: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]
+    state: dict[str, Any] = np.random.get_state(legacy=False)
     arrays.append(to_array("random/numpy", np.array(state["state"]["key"])))
     generator = keras_private.get_global_seed_generator()
     if generator is not None:

@@ -17,7 +17,6 @@ from holdfast.state import rng, variables
 from holdfast.state.values import decode, encode, to_array
 from holdfast.types import Array, Json, Position, Snapshot
 
-
 Rows = list[tuple[int, dict[str, Any]]]
 """Epochs with their logs. Rows are added, never changed."""
 
@@ -67,9 +66,7 @@ def hold(
     arrays: list[Array] = []
     random = rng.capture(arrays)
     states = callback_state.capture(callbacks, arrays)
-    return Held(
-        position, values, replace(course), len(course.rows), tuple(arrays), random, states
-    )
+    return Held(position, values, replace(course), len(course.rows), tuple(arrays), random, states)
 
 
 def make_snapshot(
@@ -97,12 +94,8 @@ def make_snapshot(
         "random": held.random,
         "callbacks": held.callbacks,
     }
-    metrics = {
-        name: value for name, value in held.course.logs.items() if isinstance(value, float)
-    }
-    return Snapshot(
-        held.position, tuple(arrays), state, metrics, epoch_end, final, journal
-    )
+    metrics = {name: value for name, value in held.course.logs.items() if isinstance(value, float)}
+    return Snapshot(held.position, tuple(arrays), state, metrics, epoch_end, final, journal)
 
 
 def restore(

@@ -39,7 +39,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 _DEEPEST = 24
 
 
-class CannotKeep(Exception):
+class CannotKeepError(Exception):
     """A value that has no JSON form. The message says which part of it, and its type."""
 
 
@@ -68,10 +68,10 @@ def encode(
         copy: whether numpy arrays may be written to later, and so are copied.
 
     Raises:
-        CannotKeep: the value, or a part of it, is of another kind.
+        CannotKeepError: the value, or a part of it, is of another kind.
     """
     if depth > _DEEPEST:
-        raise CannotKeep(f"{name} is nested more than {_DEEPEST} deep")
+        raise CannotKeepError(f"{name} is nested more than {_DEEPEST} deep")
     if value is None or type(value) in (bool, int, str):
         return value
     if type(value) is float:
@@ -101,7 +101,7 @@ def encode(
                 for index, (key, part) in enumerate(value.items())
             ]
         }
-    raise CannotKeep(f"{name} is a {type(value).__module__}.{type(value).__qualname__}")
+    raise CannotKeepError(f"{name} is a {type(value).__module__}.{type(value).__qualname__}")
 
 
 def decode(value: Json, arrays: Mapping[str, Array]) -> Any:
@@ -135,7 +135,7 @@ def _encode_array(value: Any, name: str, arrays: list[Array], copy: bool) -> Jso
     if copy or not isinstance(value, np.ndarray):
         kept = np.array(keras.ops.convert_to_numpy(value))
     if not storable(kept.dtype.name):
-        raise CannotKeep(f"{name} is an array of type {kept.dtype}")
+        raise CannotKeepError(f"{name} is an array of type {kept.dtype}")
     arrays.append(to_array(name, kept))
     return {"$array": name}
 
@@ -144,4 +144,4 @@ def _encode_function(value: Any, name: str) -> Json:
     for known, function in _FUNCTIONS.items():
         if value is function:
             return {"$function": known}
-    raise CannotKeep(f"{name} is code")
+    raise CannotKeepError(f"{name} is code")

@@ -37,9 +37,7 @@ def names(model: Any) -> list[tuple[str, str]]:
     ]
 
 
-def load(
-    model: Any, arrays: Mapping[str, Array], which: tuple[str, ...] = GROUPS
-) -> None:
+def load(model: Any, arrays: Mapping[str, Array], which: tuple[str, ...] = GROUPS) -> None:
     """Assign arrays to a model's variables, by name.
 
     Raises:

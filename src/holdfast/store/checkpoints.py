@@ -55,9 +55,7 @@ def newest(layout: Layout) -> list[Path]:
     return layout.manifests()[::-1]
 
 
-def load_newest(
-    layout: Layout, *, final: bool
-) -> tuple[Manifest, list[Array], list[DamagedError]]:
+def load_newest(layout: Layout, *, final: bool) -> tuple[Manifest, list[Array], list[DamagedError]]:
     """Load the newest checkpoint that is sound, with or without final ones.
 
     Returns its manifest, its arrays, and what was found wrong with newer ones.
@@ -121,15 +119,11 @@ class Store:
         data = manifest.encode()
         # The rename within is the commit: before it the checkpoint is not there, after it
         # the checkpoint is wholly there.
-        files.replace(
-            self.layout.manifest(snapshot.position.total, final=snapshot.final), data
-        )
+        files.replace(self.layout.manifest(snapshot.position.total, final=snapshot.final), data)
         self.remember(manifest)
         return manifest, size + len(data)
 
-    def _divide(
-        self, arrays: Sequence[Array], pack: str
-    ) -> tuple[list[Entry], list[Array]]:
+    def _divide(self, arrays: Sequence[Array], pack: str) -> tuple[list[Entry], list[Array]]:
         """Return an entry for each array, and those that go to `pack`: no other has them."""
         entries, new = [], []
         for array in arrays:

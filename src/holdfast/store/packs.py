@@ -91,7 +91,7 @@ class Pack:
         data = bytearray(end - begin)
         self._file.seek(self._start + begin)
         view = memoryview(data)
-        while len(view):
+        while view:
             count = self._file.readinto(view)
             if not count:
                 raise DamagedError(f"{self.path}: the file ends within {name!r}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.errors import DamagedError, StoreError
+from holdfast.errors import StoreError
 from holdfast.store import files
 from holdfast.store.checkpoints import load_manifest
 from holdfast.store.layout import Layout
@@ -52,12 +52,13 @@ class Pruner:
         kept = {decision.name for decision in decisions if decision.keep}
         manifests = [path for path in self._read if path.name not in kept]
         needed = {
-            name for path, (_, _, names) in self._read.items() if path.name in kept for name in names
+            name
+            for path, (_, _, names) in self._read.items()
+            if path.name in kept
+            for name in names
         }
         packs = [
-            path
-            for path in self._layout.all_packs()
-            if not unreadable and path.name not in needed
+            path for path in self._layout.all_packs() if not unreadable and path.name not in needed
         ]
         leftovers = self._layout.leftovers()
         removed = (*manifests, *packs, *leftovers)
@@ -73,14 +74,17 @@ class Pruner:
         present = self._layout.manifests()
         self._read = {path: self._read[path] for path in present if path in self._read}
         for path in present:
-            stat = path.stat()
-            stamp = (stat.st_mtime_ns, stat.st_ino)
-            if path in self._read and self._read[path][0] == stamp:
-                continue
-            self._read.pop(path, None)
             try:
+                stat = path.stat()
+                stamp = (stat.st_mtime_ns, stat.st_ino)
+                if path in self._read and self._read[path][0] == stamp:
+                    continue
+                self._read.pop(path, None)
                 manifest = load_manifest(path)
-            except (DamagedError, StoreError):
+            except FileNotFoundError:  # a dry run: the run's writer has pruned it meanwhile
+                self._read.pop(path, None)
+                continue
+            except StoreError:
                 sound = False
                 continue
             self._read[path] = (stamp, candidate(path, manifest), manifest.packs())

@@ -89,8 +89,10 @@ def decide(candidates: Sequence[Candidate], keep: Keep) -> list[Decision]:
         reasons.setdefault(item.name, f"number {rank} by {_monitor(training, keep.monitor)}")
     if keep.every_epochs:
         for item in training:
-            if item.epoch_end and item.position.epoch and not (
-                item.position.epoch % keep.every_epochs
+            if (
+                item.epoch_end
+                and item.position.epoch
+                and not (item.position.epoch % keep.every_epochs)
             ):
                 reasons.setdefault(item.name, f"every {keep.every_epochs} epochs")
     return [

@@ -1,6 +1,6 @@
 """Verify: read everything a run has and check every sum. Findings are data.
 
-Owns the finding of damage. Changes nothing.
+Owns the finding of damage; what the disk refuses to read is damage too. Changes nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def verify(layout: Layout) -> Verified:
     checkpoints = arrays = size = 0
     try:
         load_identity(layout)
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         findings.append(_finding(layout, layout.identity, error))
     for path in layout.manifests():
         try:
@@ -51,16 +51,20 @@ def verify(layout: Layout) -> Verified:
             if path.exists():
                 findings.append(_finding(layout, path, error))
             continue
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             findings.append(_finding(layout, path, error))
             continue
         checkpoints += 1
         arrays += len(loaded)
         size += sum(array.data.nbytes for array in loaded)
-    record = journal.read(layout.journal)
+    try:
+        damaged = journal.read(layout.journal).damaged
+    except OSError as error:
+        damaged = ()
+        findings.append(_finding(layout, layout.journal, error))
     findings.extend(
         Finding(layout.journal.name, f"the line at byte {offset} is not what was written")
-        for offset in record.damaged
+        for offset in damaged
     )
     return Verified(tuple(findings), checkpoints, arrays, size)
 

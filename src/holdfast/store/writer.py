@@ -9,6 +9,7 @@ nothing queues up and memory holds one copy of the state.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -50,9 +51,7 @@ class Writer:
         told: called in the writer's thread with each outcome, commits and failures alike.
     """
 
-    def __init__(
-        self, store: Store, pruner: Pruner, told: Callable[[Outcome], None]
-    ) -> None:
+    def __init__(self, store: Store, pruner: Pruner, told: Callable[[Outcome], None]) -> None:
         self._store = store
         self._pruner = pruner
         self._told = told
@@ -99,10 +98,9 @@ class Writer:
             error = caught
         seconds = time.perf_counter() - began
         if error is None:
-            try:
+            # What cannot be deleted now is deleted after the next commit.
+            with contextlib.suppress(OSError):
                 self._pruner.prune()
-            except OSError:
-                pass  # what could not be deleted now is deleted after the next commit
         return Outcome(
             snapshot.position, snapshot.final, size, seconds, time.thread_time() - processor, error
         )
@@ -110,7 +108,5 @@ class Writer:
 
 def _yield_to_training() -> None:
     """Lower this thread's priority where threads have one of their own (Linux)."""
-    try:
+    with contextlib.suppress(AttributeError, OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-    except (AttributeError, OSError):
-        pass

@@ -21,14 +21,13 @@ import numpy as np
 
 from holdfast.callbacks.history import History
 from holdfast.engines.choose import choose
-from holdfast.errors import DamagedError, NoCheckpointError, PlanChangedError, RunError
+from holdfast.errors import NoCheckpointError, PlanChangedError, RunError
 from holdfast.events import AttemptStarted
 from holdfast.history import restarts
 from holdfast.state import callbacks as callback_state
-from holdfast.state import rng
+from holdfast.state import rng, variables
 from holdfast.state.snapshot import Course, load_course, restore
 from holdfast.state.values import from_array
-from holdfast.state import variables
 from holdfast.store import files, journal
 from holdfast.store.checkpoints import Store, load_newest
 from holdfast.store.identity import Identity, load_identity, write_identity
@@ -79,9 +78,7 @@ def train(
             found = manifest, arrays
         if found is None:
             _begin(layout, model, plan)
-        return _attempt(
-            layout, model, plan, record, found, every, keep, interruption, reporter
-        )
+        return _attempt(layout, model, plan, record, found, every, keep, interruption, reporter)
 
 
 def _attempt(
@@ -214,19 +211,14 @@ def _find(layout: Layout, plan: Plan, reporter: Reporter) -> Found | None:
     return manifest, arrays
 
 
-def _compare(
-    layout: Layout, then: Mapping[str, Json], plan: Plan, found: Found | None
-) -> None:
+def _compare(layout: Layout, then: Mapping[str, Json], plan: Plan, found: Found | None) -> None:
     """Refuse another plan than the run was begun with."""
     found_rate = _learning_rate(found) if found else None
     different = [
         difference
         for difference in differences(then, plan.description)
         # A callback may have changed it since: in the same process the model still has it.
-        if not (
-            difference[0] == "optimizer, learning_rate"
-            and difference[2] == repr(found_rate)
-        )
+        if not (difference[0] == "optimizer, learning_rate" and difference[2] == repr(found_rate))
     ]
     if different:
         raise PlanChangedError(layout.root, different)

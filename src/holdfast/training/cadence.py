@@ -105,8 +105,10 @@ class Cadence:
             return False
         if rules.steps and position.total // rules.steps > last.total // rules.steps:
             return True
-        if rules.epochs and epoch_end and position.epoch // rules.epochs > (
-            last.epoch // rules.epochs
+        if (
+            rules.epochs
+            and epoch_end
+            and position.epoch // rules.epochs > (last.epoch // rules.epochs)
         ):
             return True
         if rules.seconds and now - self._taken >= rules.seconds:

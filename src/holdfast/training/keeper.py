@@ -97,7 +97,9 @@ class Keeper:
     def record_epoch(self, epoch: int, total: int, logs: Mapping[str, Any]) -> None:
         """Tell the journal that an epoch ended."""
         plain = {
-            name: value for name, value in logs.items() if isinstance(value, (bool, int, float, str))
+            name: value
+            for name, value in logs.items()
+            if isinstance(value, (bool, int, float, str))
         }
         self._record(EpochEnded(time.time(), epoch, total, plain))
 
@@ -113,8 +115,7 @@ class Keeper:
             raise NotSavedError(
                 f"the training has ended, and its last state could not be written to "
                 f"{self._store.layout.root}: {self._error}. The model in memory is whole: save it "
-                "elsewhere with model.save(...). "
-                + self._way_on()
+                "elsewhere with model.save(...). " + self._way_on()
             )
         self._record(Finished(time.time(), position, reason))
         self._sync()
@@ -159,9 +160,7 @@ class Keeper:
         self._error = outcome.error
         if outcome.error is not None:
             self._warn(outcome.error)
-            self._record(
-                CheckpointFailed(time.time(), outcome.position, str(outcome.error))
-            )
+            self._record(CheckpointFailed(time.time(), outcome.position, str(outcome.error)))
             return
         self._saved = outcome.position
         self._record(

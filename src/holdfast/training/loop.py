@@ -223,9 +223,7 @@ class Loop:
 
     def _hold(self) -> Held:
         self._course.logs = keras_private.pythonify_logs(self._course.logs)
-        return hold(
-            self.position, self._engine.values(), self._plan.callbacks, self._course
-        )
+        return hold(self.position, self._engine.values(), self._plan.callbacks, self._course)
 
     @contextlib.contextmanager
     def _hooks(self) -> Iterator[None]:

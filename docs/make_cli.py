@@ -1,0 +1,93 @@
+"""Writes docs/cli.md from what `holdfast --help` says: `python docs/make_cli.py`.
+
+Owns the page's frame. Leaves the words on the verbs to their help texts, and the keys of the
+JSON to the values that are printed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+
+import typer
+
+from holdfast.cli.facts import Attempt, Portrait, Row, Saved
+from holdfast.cli.main import app
+from holdfast.cli.prune import Choice
+from holdfast.store.lock import Holder
+from holdfast.store.verify import Finding, Verified
+from holdfast.types import Position
+
+PAGE = Path(__file__).with_name("cli.md")
+# Other versions of typer lay the same help out otherwise.
+MADE_WITH = f"typer {'.'.join(version('typer').split('.')[:2])}"
+_WIDTH = 80
+
+_FRAME = f"""\
+<!-- Made by docs/make_cli.py with {MADE_WITH}; change the help texts, not this page. -->
+
+# The command line
+
+`holdfast` looks after the runs on disk. It needs neither Keras nor a backend, so it starts at
+once, and it works while a training is running.
+
+{{verbs}}
+
+## Exit codes
+
+| code | meaning |
+| --- | --- |
+| 0 | all is well; `ls` where there are no runs, too |
+| 1 | what was asked about is not there (no run, no checkpoint, no epoch yet) or not sound \
+(findings, damage, a newer format); or it could not be read or written (locked by a process, \
+refused by the disk) |
+| 2 | the command line is wrong |
+
+What is wrong is said in a line on the standard error that begins with `holdfast:`; findings
+and tables are on the standard output.
+
+## JSON
+
+With `--json` a verb prints one JSON document on the standard output and nothing else there.
+Keys stay what they are. Times are seconds since 1970, sizes are bytes, epochs and steps are
+those completed, and a number that JSON does not know (NaN, infinity) is null.
+
+{{json}}
+"""
+
+_DOCUMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("`ls`", ("runs",)),
+    ("each of `runs`", tuple(item.name for item in fields(Row))),
+    ("`show`", tuple(item.name for item in fields(Portrait))),
+    ("each of `attempts`", tuple(item.name for item in fields(Attempt))),
+    ("each of `checkpoints`", tuple(item.name for item in fields(Saved))),
+    ("`position`", tuple(item.name for item in fields(Position))),
+    ("`holder`", tuple(item.name for item in fields(Holder))),
+    ("`verify`", ("name", "path", "sound", *(item.name for item in fields(Verified)))),
+    ("each of `findings` and `problems`", tuple(item.name for item in fields(Finding))),
+    ("`prune`", ("name", "path", "dry_run", "freed", "checkpoints", "removed", "problems")),
+    ("each of its `checkpoints`", tuple(item.name for item in fields(Choice))),
+)
+
+
+def page() -> str:
+    """Return the page as it should be."""
+    command = typer.main.get_command(app)
+    top = typer.Context(command, info_name="holdfast", terminal_width=_WIDTH)
+    parts = [_block(command.get_help(top))]
+    for name, verb in command.commands.items():  # type: ignore[attr-defined]
+        context = typer.Context(verb, info_name=name, parent=top, terminal_width=_WIDTH)
+        parts.append(f"## holdfast {name}\n\n{_block(verb.get_help(context))}")
+    keys = [f"| {of} | {', '.join(f'`{name}`' for name in names)} |" for of, names in _DOCUMENTS]
+    return _FRAME.format(
+        verbs="\n\n".join(parts), json="\n".join(["| of | keys |", "| --- | --- |", *keys])
+    )
+
+
+def _block(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,67 @@
+"""The command line's entry: its verbs, its exit codes, and how an error reads.
+
+Owns which verbs there are and what becomes of an error that reaches the top. Leaves each verb
+to the file of its family. Imports neither Keras nor a backend, and matplotlib only to draw.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated, NoReturn
+
+import typer
+
+from holdfast.cli import inspect, output, picture, prune
+from holdfast.errors import HoldfastError
+
+app = typer.Typer(
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Plain help is the same on every terminal, so the page made of it does not change.
+    rich_markup_mode=None,
+)
+for _verb in (inspect.ls, inspect.show, inspect.verify, picture.plot, prune.prune):
+    app.command()(_verb)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        output.say(f"holdfast {version('holdfast')}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Exit codes: 0, all is well; 1, what was asked about is not there or not sound, "
+    "or it could not be read or written; 2, the command line is wrong."
+)
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Look after Keras trainings that Holdfast keeps."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; an error of Holdfast or of the disk is one line.
+
+    Args:
+        arguments: without the program's name; by default the process's.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A directory's name need not be text; printing it must not fail.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(args=arguments)
+    except HoldfastError as error:
+        output.complain(str(error))
+    except OSError as error:
+        output.complain(output.reason(error))
+    sys.exit(1)

@@ -1,0 +1,134 @@
+"""How the command line prints: tables and lines for people, JSON for programs.
+
+Owns the form of what is printed. Leaves what is printed to the verbs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from holdfast.types import Json
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+
+# In a pipe or a file no line is cut to a terminal's width.
+_WIDE = 10_000
+_LONGEST_COMPLAINT = 6
+_STYLES = {
+    "running": "cyan",
+    "finished": "green",
+    "interrupted": "yellow",
+    "failed": "red",
+    "unreadable": "red",
+}
+
+
+def say(text: str = "") -> None:
+    """Print a line."""
+    _console().print(Text(plain(text)), soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print what is wrong to the standard error, in few lines."""
+    lines = [line for line in text.splitlines() if line.strip()][:_LONGEST_COMPLAINT]
+    console = Console(stderr=True, highlight=False)
+    console.print(Text("holdfast: " + "\n".join(map(plain, lines))), soft_wrap=True)
+
+
+def print_json(value: Json) -> None:
+    """Print one JSON document; a number that JSON does not know is null."""
+    sys.stdout.write(json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()
+) -> None:
+    """Print a table.
+
+    Args:
+        columns: their headings.
+        rows: a text for each column.
+        right: the columns that are numbers.
+    """
+    numbers = set(right)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    _console().print(table)
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Print names with what they are, one a line."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in facts.items():
+        table.add_row(Text(name, style="bold"), _cell(fact))
+    _console().print(table)
+
+
+def plain(text: str) -> str:
+    """Return a text without what a terminal would take for a command."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def reason(error: OSError) -> str:
+    """Return what the system said was wrong, and with which file."""
+    said = error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
+
+
+def moment(seconds: float) -> str:
+    """Return a time since 1970 as a local date and time."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    return decimal(count)
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things, in the singular where there is one."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def metric(value: float | None) -> str:
+    """Return a metric's value, or a dash where there is none."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def metrics(values: Mapping[str, float]) -> str:
+    """Return metrics in one line, the losses first."""
+    first = [name for name in ("val_loss", "loss") if name in values]
+    names = [*first, *sorted(set(values) - set(first))]
+    return ", ".join(f"{name} {metric(values[name])}" for name in names)
+
+
+def _cell(text: str) -> Text:
+    return Text(plain(text), style=_STYLES.get(text, ""))
+
+
+def _finite(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return {str(name): _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)

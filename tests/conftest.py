@@ -1,0 +1,29 @@
+"""What all tests share: JAX as backend, a cache of compiled programs of their own, real digits."""
+
+import os
+import tempfile
+
+# Before anything imports keras or jax, here or in the child processes of tests.
+_CACHE = tempfile.TemporaryDirectory(prefix="holdfast-tests-")
+os.environ["HOLDFAST_CACHE"] = _CACHE.name
+os.environ["KERAS_BACKEND"] = "jax"
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's handwritten digits: (1797, 8, 8, 1) from 0 to 1, and their classes."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype("float32").reshape(-1, 8, 8, 1), y.astype("int32")
+
+
+@pytest.fixture
+def blobs():
+    """A small problem: 44 samples of 6 numbers in 3 classes; batches of 8 leave a partial one."""
+    random = np.random.default_rng(5)
+    y = random.integers(0, 3, 44).astype("int32")
+    return (random.normal(size=(44, 6)) + y[:, None]).astype("float32"), y

@@ -51,7 +51,10 @@ and tables are on the standard output.
 
 With `--json` a verb prints one JSON document on the standard output and nothing else there.
 Keys stay what they are. Times are seconds since 1970, sizes are bytes, epochs and steps are
-those completed, and a number that JSON does not know (NaN, infinity) is null.
+those completed, and a number that JSON does not know (NaN, infinity) is null. A `status` is
+`running`, `interrupted`, `finished`, `failed` or, where `problem` says why, `unreadable`; an
+attempt's `end` is `running`, `finished`, `stopped` (a signal), `failed` (an exception) or
+`killed` (it could not write how it ended).
 
 {{json}}
 """
@@ -74,7 +77,9 @@ _DOCUMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def page() -> str:
     """Return the page as it should be."""
     command = typer.main.get_command(app)
-    top = typer.Context(command, info_name="holdfast", terminal_width=_WIDTH)
+    top = typer.Context(
+        command, info_name="holdfast", terminal_width=_WIDTH, **command.context_settings
+    )
     parts = [_block(command.get_help(top))]
     for name, verb in command.commands.items():  # type: ignore[attr-defined]
         context = typer.Context(verb, info_name=name, parent=top, terminal_width=_WIDTH)

@@ -48,6 +48,10 @@ class Curves:
         rows = [(event.epoch, event.logs) for event in events if isinstance(event, EpochEnded)]
         return cls.from_rows(rows, restarts(events))
 
+    def plot(self, title: str = "") -> Any:
+        """Return the curves as a matplotlib figure; see `draw`."""
+        return draw(self, title)
+
     def best(self) -> tuple[str, int, float] | None:
         """Return name, epoch and value of the lowest `val_loss`, or `loss` without one."""
         for name in ("val_loss", "loss"):

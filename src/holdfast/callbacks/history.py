@@ -57,4 +57,4 @@ class History(keras.callbacks.History):  # type: ignore[misc]
         Raises:
             MissingExtraError: matplotlib is not installed (`holdfast[plot]`).
         """
-        return pictures.draw(pictures.Curves.from_rows(self.rows, self.restarts))
+        return pictures.Curves.from_rows(self.rows, self.restarts).plot()

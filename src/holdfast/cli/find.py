@@ -16,13 +16,27 @@ from holdfast.errors import NotARunError, did_you_mean
 from holdfast.run import Run
 from holdfast.store.layout import Layout, is_run
 
+# Not to be checked by typer (readable=False): what cannot be read is no wrong command line.
 RunPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The directory of a run.", show_default=False)
+    Path, typer.Argument(metavar="RUN", help="The directory of a run.", readable=False)
 ]
 
 
 def open_run(path: Path) -> Run:
-    """Return the run at a path.
+    """Return the run at a path, in a format that this version knows.
+
+    Raises:
+        NotARunError: there is none; a run with a similar name is suggested.
+        DamagedError: its run.json is not what was written.
+        NewerFormatError: a newer Holdfast made it.
+    """
+    run = find_run(path)
+    run.identity()
+    return run
+
+
+def find_run(path: Path) -> Run:
+    """Return the run at a path, whatever state it is in.
 
     Raises:
         NotARunError: there is none; a run with a similar name is suggested.

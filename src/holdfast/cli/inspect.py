@@ -13,7 +13,7 @@ import typer
 
 from holdfast.cli import output
 from holdfast.cli.facts import Attempt, Portrait, Row, Saved, portrait, row
-from holdfast.cli.find import RunPath, find_runs, name_of, open_run
+from holdfast.cli.find import RunPath, find_run, find_runs, name_of, open_run
 from holdfast.cli.output import AsJson
 from holdfast.run import Run
 
@@ -21,7 +21,9 @@ _SHORT = 12
 
 
 def ls(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to look.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to look.", readable=False)
+    ] = Path(),
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -68,7 +70,7 @@ def verify(path: RunPath, *, as_json: AsJson = False) -> None:
 
     Prints one line where all is sound, else each finding on a line; the exit code is then 1.
     """
-    found = open_run(path).verify()
+    found = find_run(path).verify()
     if as_json:
         output.print_json(
             {

@@ -56,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A directory's name need not be text; printing it must not fail.
+            # Not every name can be said in every terminal's encoding; printing it must not fail.
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="holdfast")
     except HoldfastError as error:
         output.complain(str(error))
     except OSError as error:

@@ -6,6 +6,7 @@ Owns where the picture goes. Leaves what is on it to `holdfast.history`.
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 
 from holdfast.cli import output
 from holdfast.cli.find import RunPath, name_of, open_run
-from holdfast.errors import NoCheckpointError
+from holdfast.errors import RunError
 from holdfast.history import draw
 from holdfast.store import files
 
@@ -28,6 +29,7 @@ def plot(
             "--output",
             "-o",
             metavar="FILE",
+            readable=False,
             help="Where to write it, as .png, .svg or another kind matplotlib knows; "
             "by default the run's name with .png, in the current directory.",
         ),
@@ -42,13 +44,25 @@ def plot(
     target = picture or Path(f"{name_of(path)}.png")
     curves = run.history
     if not curves.series:
-        raise NoCheckpointError(f"{path}: no epoch has ended yet; there is nothing to draw")
-    figure = draw(curves, title=name_of(path))
+        raise RunError(f"{path}: no epoch has ended yet; there is nothing to draw")
+    figure = draw(curves, title=output.plain(name_of(path)))
     _check_target(figure, target)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=_ending(target), dpi=_DOTS_PER_INCH)
-    files.replace(target, buffer.getvalue())
+    data = _render(figure, _ending(target))
+    try:
+        files.replace(target, data)
+    except OSError as error:
+        # It may name the file beside the picture that is renamed to it: nobody typed that.
+        raise OSError(error.errno, error.strerror, str(target)) from error
     output.say(str(target))
+
+
+def _render(figure: Any, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # A letter of the run's name that the font lacks is drawn as a box, and that is all.
+        warnings.filterwarnings("ignore", "Glyph ")
+        figure.savefig(buffer, format=kind, dpi=_DOTS_PER_INCH)
+    return buffer.getvalue()
 
 
 def _check_target(figure: Any, target: Path) -> None:

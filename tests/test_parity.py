@@ -98,38 +98,6 @@ def own_step():
     return model
 
 
-CASES = {
-    "sequential": (sequential, {"x": X, "y": Y}),
-    "two in, two out": (two_in_two_out, {"x": {"a": X, "b": X2}, "y": {"kind": Y, "size": Y2}}),
-    "subclassed": (subclassed, {"x": X, "y": Y}),
-    "own train_step": (own_step, {"x": X, "y": Y}),
-    "sample weights": (sequential, {"x": X, "y": Y, "sample_weight": WEIGHT}),
-    "class weights": (sequential, {"x": X, "y": Y, "class_weight": {0: 2.0, 2: 0.3}}),
-    "no y, x in a tuple": (
-        lambda: compiled_autoencoder(),
-        {"x": (X,)},
-    ),
-    "split": (sequential, {"x": X, "y": Y, "validation_split": 0.25}),
-    "weighted validation": (
-        sequential,
-        {
-            "x": X,
-            "y": Y,
-            "validation_data": (X[:9], Y[:9], WEIGHT[:9]),
-            "validation_batch_size": 4,
-            "validation_steps": 2,
-        },
-    ),
-    "part of a pass": (sequential, {"x": X, "y": Y, "steps_per_epoch": 4}),
-    "steps without a batch size": (
-        sequential,
-        {"x": X, "y": Y, "batch_size": None, "steps_per_epoch": 5},
-    ),
-    "from a later epoch": (sequential, {"x": X, "y": Y, "initial_epoch": 1, "epochs": 3}),
-    "mixed precision": (lambda: mixed(), {"x": X, "y": Y}),
-}
-
-
 def compiled_autoencoder():
     class Autoencoder(Subclassed):
         def __init__(self):
@@ -154,6 +122,38 @@ def mixed():
         return sequential()
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+CASES = {
+    "sequential": (sequential, {"x": X, "y": Y}),
+    "two in, two out": (two_in_two_out, {"x": {"a": X, "b": X2}, "y": {"kind": Y, "size": Y2}}),
+    "subclassed": (subclassed, {"x": X, "y": Y}),
+    "own train_step": (own_step, {"x": X, "y": Y}),
+    "sample weights": (sequential, {"x": X, "y": Y, "sample_weight": WEIGHT}),
+    "class weights": (sequential, {"x": X, "y": Y, "class_weight": {0: 2.0, 2: 0.3}}),
+    "no y, x in a tuple": (
+        compiled_autoencoder,
+        {"x": (X,)},
+    ),
+    "split": (sequential, {"x": X, "y": Y, "validation_split": 0.25}),
+    "weighted validation": (
+        sequential,
+        {
+            "x": X,
+            "y": Y,
+            "validation_data": (X[:9], Y[:9], WEIGHT[:9]),
+            "validation_batch_size": 4,
+            "validation_steps": 2,
+        },
+    ),
+    "part of a pass": (sequential, {"x": X, "y": Y, "steps_per_epoch": 4}),
+    "steps without a batch size": (
+        sequential,
+        {"x": X, "y": Y, "batch_size": None, "steps_per_epoch": 5},
+    ),
+    "from a later epoch": (sequential, {"x": X, "y": Y, "initial_epoch": 1, "epochs": 3}),
+    "mixed precision": (mixed, {"x": X, "y": Y}),
+}
 
 
 @pytest.mark.parametrize("name", CASES)

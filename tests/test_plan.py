@@ -1,5 +1,9 @@
 """Bad input is refused before the first step, in words; what changes is named."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -34,7 +38,7 @@ def fit(path, model, blobs, **more):
         ({"verbose": 3}, "verbose must be 'auto', 0, 1 or 2, found 3"),
         ({"shuffle": "all"}, "shuffle must be True, False or 'batch'"),
         ({"validation_split": 1.0}, "validation_split must be from 0 to below 1"),
-        ({"validation_split": 0.001}, "not sufficient to split"),
+        ({"validation_split": 0.999}, "not sufficient to split"),
         ({"validation_freq": 0}, "validation_freq must be an integer >= 1"),
         ({"class_weight": [1, 2]}, "class_weight must be a dict"),
         ({"y": np.zeros(3)}, "(?s)same number of samples.*44.*3"),
@@ -95,21 +99,17 @@ def test_other_data_is_refused_with_what_is_supported(x, named, tmp_path):
 def test_a_model_that_is_not_compiled_and_what_is_no_model(blobs, tmp_path):
     with pytest.raises(errors.PlanError, match=r"call model\.compile"):
         fit(tmp_path / "run", keras.Sequential([keras.layers.Dense(3)]), blobs)
-    with pytest.raises(errors.PlanError, match="expected a keras.Model to train, found a str"):
+    with pytest.raises(errors.PlanError, match=r"expected a keras\.Model to train, found a str"):
         fit(tmp_path / "run", "model", blobs)
 
 
 def test_another_backend_is_refused_with_the_way_out(tmp_path):
-    import subprocess
-    import sys
-
     program = (
         "import holdfast, keras, numpy as np\n"
-        "m = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]); m.compile('sgd', 'mse')\n"
+        "m = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])\n"
+        "m.compile('sgd', 'mse')\n"
         f"holdfast.Run({str(tmp_path / 'run')!r}).fit(m, np.zeros((4, 2)), np.zeros(4))\n"
     )
-    import os
-
     found = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "KERAS_BACKEND": "numpy"},
@@ -124,9 +124,9 @@ def test_another_backend_is_refused_with_the_way_out(tmp_path):
 def test_a_changed_plan_is_refused_difference_by_difference(blobs, tmp_path):
     x, y = blobs
     fit(tmp_path / "run", make_model(), blobs)
+    other = make_model(units=9, rate=0.02)
     with pytest.raises(errors.PlanChangedError) as caught:
-        other = (x + 1, y)
-        fit(tmp_path / "run", make_model(units=9, rate=0.02), other, epochs=3, batch_size=4)
+        fit(tmp_path / "run", other, (x + 1, y), epochs=3, batch_size=4)
     names = [name for name, _, _ in caught.value.differences]
     assert any(name.startswith("model, layers") and name.endswith("units") for name in names)
     assert ("training data, batch size", "32", "4") in caught.value.differences

@@ -1,15 +1,28 @@
 """What happens to a run, as typed values: what the journal keeps and readers are told.
 
-Owns the events and their JSON form. Leaves the bytes of a line to `store/journal`.
+Owns the events and their JSON form, and how a dataclass is made of JSON that may be anything.
+Leaves the bytes of a line to `store/journal`.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import ClassVar
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
+from holdfast.errors import DamagedError
 from holdfast.types import Json, Position
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Kind = TypeVar("Kind", bound="DataclassInstance")
+
+_LARGEST = 2**63 - 1
+_KINDS = {bool: "true or false", int: "a count", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True)
@@ -121,12 +134,90 @@ _EVENTS: Mapping[str, type[Event]] = {
 
 
 def from_json(value: Mapping[str, Json]) -> Event | None:
-    """Return the event that `value` describes, or None where this version knows no such event."""
-    kind = _EVENTS.get(value.get("event", ""))
+    """Return the event that `value` describes, or None where this version knows no such event.
+
+    Fields that this version does not know are ignored.
+
+    Raises:
+        DamagedError: a field is missing or is not what it should be.
+    """
+    name = value.get("event")
+    kind = _EVENTS.get(name) if isinstance(name, str) else None
     if kind is None:
-        return None
-    known = {item.name for item in fields(kind)}
-    given = {name: item for name, item in value.items() if name in known}
-    if isinstance(given.get("position"), Mapping):
-        given["position"] = Position(**given["position"])
+        if isinstance(name, str):
+            return None
+        raise DamagedError(f"an event should have a name, found {reprlib.repr(name)}")
+    try:
+        return build(kind, value, lenient=True)
+    except ValueError as error:
+        raise DamagedError(f"the event {name} is not readable ({error})") from error
+
+
+def build(kind: type[Kind], value: Json, *, lenient: bool = False) -> Kind:
+    """Return the dataclass `kind` with its fields as the JSON object `value` has them.
+
+    An `int` field is a count: not negative, below 2**63. A `float` field is finite; the floats
+    of a mapping need not be.
+
+    Args:
+        kind: a dataclass of JSON's types, mappings, tuples and dataclasses.
+        value: what was read, whatever it is.
+        lenient: let fields that have a default be missing, and ignore those not known.
+
+    Raises:
+        ValueError: a field is missing, not known, or not of its type; it is named.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected an object, found {reprlib.repr(value)}")
+    types = _types(kind)
+    known = {name: value[name] for name in types if name in value}
+    odd = [] if lenient else sorted(value.keys() - types.keys())
+    missing = [
+        item.name
+        for item in fields(kind)
+        if item.name not in known and not (lenient and _has_default(item))
+    ]
+    for what, names in (("is missing", missing), ("is not known", odd)):
+        if names:
+            raise ValueError(f"the field {reprlib.repr(names[0])} {what}")
+    given = {name: _typed(types[name], item, name) for name, item in known.items()}
+    for name, item in given.items():
+        if types[name] is float and not math.isfinite(item):
+            raise ValueError(f"{name} should be a finite number, found {item}")
     return kind(**given)
+
+
+def _typed(kind: Any, value: Json, name: str) -> Any:
+    """Return `value` as the type `kind`, which is that of the field `name`."""
+    if kind is Any:
+        return value
+    if isinstance(kind, type) and is_dataclass(kind):
+        try:
+            return build(kind, value)
+        except ValueError as error:
+            raise ValueError(f"in {name}, {error}") from None
+    parts = get_args(kind)
+    if get_origin(kind) is Mapping:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{name} should be an object, found {reprlib.repr(value)}")
+        return {key: _typed(parts[1], item, f"{name}/{key}") for key, item in value.items()}
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{name} should be a list, found {reprlib.repr(value)}")
+        return tuple(_typed(parts[0], item, f"{name}/{n}") for n, item in enumerate(value))
+    # Not isinstance: to Python a bool is an int.
+    if type(value) is kind and (kind is not int or 0 <= value <= _LARGEST):
+        return value
+    if kind is float and type(value) is int and abs(value) <= _LARGEST:
+        return float(value)
+    raise ValueError(f"{name} should be {_KINDS[kind]}, found {reprlib.repr(value)}")
+
+
+@functools.cache
+def _types(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {item.name: hints[item.name] for item in fields(kind)}
+
+
+def _has_default(item: Any) -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING

@@ -32,7 +32,7 @@ from holdfast.store.manifest import Manifest
 from holdfast.store.prune import Pruned, candidate, prune
 from holdfast.store.retention import Keep
 from holdfast.store.verify import Verified, verify
-from holdfast.types import Position
+from holdfast.types import Json, Position
 
 if TYPE_CHECKING:
     from holdfast.callbacks.history import History
@@ -327,6 +327,7 @@ class Run:
                 f"{self.path} does not hold its model's configuration: Keras could not serialize "
                 "it. Build the model yourself and call load_weights(model)."
             )
+        _check_modules(config, self.path)
         try:
             model = keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
         except (TypeError, ValueError) as error:
@@ -408,6 +409,23 @@ class Run:
                 f"there are 'last', 'best' and the steps {steps or '(none)'}"
             )
         return found[-1]
+
+
+def _check_modules(config: Json, path: Path) -> None:
+    """Refuse a configuration for which Keras would import a module: importing runs code."""
+    if isinstance(config, dict):
+        module = config.get("module")
+        known = ("keras", "builtins", None)
+        foreign = isinstance(module, str) and module.partition(".")[0] not in known
+        if foreign and module not in sys.modules:
+            raise StoreError(
+                f"{path}: the model has a part of module {module!r}, which is not imported. "
+                "If you trust the run, import that module first."
+            )
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            _check_modules(part, path)
 
 
 def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:

@@ -1,6 +1,6 @@
 """A training program as a user writes it. Tests start it, kill it and start it again.
 
-    python digits.py RUN [--epochs N] [--verbose N] [--slow SECONDS] [--fail-at EPOCH]
+python digits.py RUN [--epochs N] [--verbose N] [--slow SECONDS] [--fail-at EPOCH]
 """
 
 import argparse
@@ -36,9 +36,7 @@ model = keras.Sequential(
         layers.Dense(10, activation="softmax"),
     ]
 )
-model.compile(
-    keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", metrics=["accuracy"]
-)
+model.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 
 class Slow(keras.callbacks.Callback):

@@ -19,11 +19,11 @@ MODEL_GROUPS = ("trainable/", "non_trainable/")
 
 def groups(model: Any) -> tuple[list[Any], ...]:
     """Return a model's variables: trainable, non-trainable, its optimizer's, its metrics'."""
-    optimizer = model.optimizer.variables if model.optimizer is not None else []
+    optimizer = getattr(model, "optimizer", None)  # a model not compiled has none
     return (
         list(model.trainable_variables),
         list(model.non_trainable_variables),
-        list(optimizer),
+        list(optimizer.variables) if optimizer is not None else [],
         list(model.metrics_variables),
     )
 

@@ -26,6 +26,10 @@ def make_directory(path: Path) -> None:
     while not path.exists():
         missing.append(path)
         path = path.parent
+    # A process that was killed may have made this one and not have come to its sync. A parent
+    # that may not be read was not made by one that could have synced it.
+    with contextlib.suppress(PermissionError):
+        sync_directory(path.parent)
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
         sync_directory(folder.parent)
@@ -33,8 +37,6 @@ def make_directory(path: Path) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
-    if os.name == "nt":  # Windows has no handle on a directory to sync
-        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -47,11 +49,7 @@ def write_new(path: Path, buffers: Iterable[Buffer]) -> int:
 
     Returns the number of bytes written. What a failed write has left is removed.
     """
-    try:
-        size = _write(path, buffers)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    size = _write(path, buffers)
     sync_directory(path.parent)
     return size
 
@@ -62,8 +60,8 @@ def replace(path: Path, data: Buffer) -> None:
     A reader sees the old file whole or the new one whole, at any moment and after any cut.
     """
     aside = temporary(path)
+    _write(aside, [data])
     try:
-        _write(aside, [data])
         os.replace(aside, path)
     except BaseException:
         aside.unlink(missing_ok=True)
@@ -93,7 +91,10 @@ def remove_tree(path: Path) -> None:
 
 
 def publish(source: Path, target: Path) -> None:
-    """Give a whole file a second name, durably. One that has the name already stays."""
+    """Give a whole file a second name, its data durable before; what has the name stays.
+
+    The name itself is not made durable: it is for files that can be made again.
+    """
     if target.exists():
         return
     handle = os.open(source, os.O_RDONLY)
@@ -109,11 +110,15 @@ class Appender:
     """A file that only grows. `sync` makes all that was appended durable."""
 
     def __init__(self, path: Path) -> None:
-        new = not path.exists()
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self.size = os.fstat(self._handle).st_size
-        if new:
+        try:
+            self.size = os.fstat(self._handle).st_size
+            # For a file that is there too: the process that made it, and other names in the
+            # directory, may have been killed before its sync.
             sync_directory(path.parent)
+        except BaseException:
+            os.close(self._handle)
+            raise
 
     def append(self, data: Buffer) -> None:
         """Append `data` as a whole; where that fails, what it left is cut off again."""
@@ -138,12 +143,17 @@ class Appender:
 
 
 def _write(path: Path, buffers: Iterable[Buffer]) -> int:
+    """Write a new file and make its data durable. What a failed write has left is removed."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
-        size = sum(_write_all(handle, buffer) for buffer in buffers)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        try:
+            size = sum(_write_all(handle, buffer) for buffer in buffers)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return size
 
 

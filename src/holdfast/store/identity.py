@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from holdfast.errors import DamagedError, NotARunError
+from holdfast.events import build
 from holdfast.store import files
 from holdfast.store.layout import FORMAT, Layout
-from holdfast.store.manifest import check_format, fingerprint
+from holdfast.store.manifest import sealed, unsealed
 from holdfast.types import Json
 
 
@@ -40,23 +41,25 @@ class Identity:
 
 def write_identity(layout: Layout, identity: Identity) -> None:
     """Write run.json, durably: from here on the directory is a run."""
-    value = asdict(identity)
-    value["sum"] = fingerprint(value)
-    files.replace(layout.identity, json.dumps(value, indent=1).encode() + b"\n")
+    data = json.dumps(sealed(asdict(identity)), indent=1).encode() + b"\n"
+    files.replace(layout.identity, data)
 
 
 def load_identity(layout: Layout) -> Identity:
-    """Read run.json; its sum is checked."""
+    """Read run.json; its sum is checked.
+
+    Raises:
+        NotARunError: there is none.
+        DamagedError: it is not what was written, or nothing that Holdfast writes.
+        NewerFormatError: a newer Holdfast wrote it.
+    """
     path = layout.identity
     try:
-        value = json.loads(path.read_bytes())
-        found = value["format"]
+        data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotARunError(f"{layout.root} is no run: it has no {path.name}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    value = unsealed(data, path)
+    try:
+        return build(Identity, value)
+    except ValueError as error:
         raise DamagedError(f"{path}: not readable ({error})") from error
-    check_format(found, path)
-    expected = value.pop("sum", None)
-    if fingerprint(value) != expected:
-        raise DamagedError(f"{path}: its sum should be {expected}, found {fingerprint(value)}")
-    return Identity(**value)

@@ -5,7 +5,8 @@ a run went back to a checkpoint. Leaves what the events mean to `events`.
 
 A line is one JSON object whose last member is `"b3"`: the first 16 hex digits of the BLAKE3
 of the line without that member. A line that does not end in a newline, or whose sum is wrong,
-at the end of the file, is the end of a write that was cut off: it never happened.
+at the end of the file, is the end of a write that was cut off: it never happened. One whose sum
+holds was written, even where what it says cannot be read: it is damaged, and never cut off.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from holdfast.errors import DamagedError
 from holdfast.events import AttemptStarted, Event, from_json
 from holdfast.store.files import Appender
 from holdfast.types import Json
@@ -40,9 +42,9 @@ class Record:
 
     Args:
         lines: the sound lines that this version knows, in order.
-        size: bytes up to the end of the last sound line.
+        size: bytes up to the end of the last line whose sum holds.
         torn: bytes after that, which a cut-off write has left.
-        damaged: offsets of lines that are not what was written.
+        damaged: offsets of lines before that which are not what was written.
     """
 
     lines: tuple[Line, ...]
@@ -80,11 +82,20 @@ def encode(event: dict[str, Json]) -> bytes:
 
 
 def decode(line: bytes) -> dict[str, Json] | None:
-    """Return the event in a line without its newline, or None where the line is not sound."""
+    """Return the event in a line without its newline, or None where its sum does not hold.
+
+    Raises:
+        DamagedError: its sum holds, and it is not the JSON of an object.
+    """
     body, tail = line[:-_TAIL] + b"}", line[-_TAIL:]
     if tail != _MARK + blake3(body).hexdigest()[:16].encode() + b'"}':
         return None
-    value: dict[str, Json] = json.loads(body)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"a line of the journal is not readable ({error})") from error
+    if not isinstance(value, dict):
+        raise DamagedError("a line of the journal should be an object")
     return value
 
 
@@ -96,12 +107,17 @@ def read(path: Path) -> Record:
     end = 0
     for offset, raw in _raw_lines(path):
         end = offset + len(raw)
-        value = decode(raw[:-1]) if raw.endswith(b"\n") else None
+        try:
+            value = decode(raw[:-1]) if raw.endswith(b"\n") else None
+            event = from_json(value) if value is not None else None
+        except DamagedError:
+            damaged.append(offset)
+            size = end
+            continue
         if value is None:
             damaged.append(offset)
             continue
         size = end
-        event = from_json(value)
         if event is not None:
             lines.append(Line(offset, event))
     return Record(
@@ -136,7 +152,7 @@ class Journal:
         self._file.sync()
 
     def close(self) -> None:
-        self._file.sync()
+        """Close the file. What was appended since the last `sync` is not made durable."""
         self._file.close()
 
 

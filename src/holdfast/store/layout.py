@@ -21,9 +21,9 @@ from pathlib import Path
 
 FORMAT = 1
 
-_MANIFEST = re.compile(r"(\d{10,})(-final)?\.json")
-_PACK = re.compile(r"\d{10,}-[0-9a-f]{8}\.safetensors")
-_TEMPORARY = ".tmp"
+_MANIFEST = re.compile(r"([0-9]{10,})(-final)?\.json")
+_PACK = re.compile(r"[0-9]{10,}-[0-9a-f]{8}\.safetensors")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Layout:
 
     def all_packs(self) -> list[Path]:
         """Return the paths of all packs, in the order of their names."""
-        return sorted(path for path in _files(self.packs) if _PACK.fullmatch(path.name))
+        return sorted(path for path in _files(self.packs) if is_pack(path.name))
 
     def leftovers(self) -> list[Path]:
         """Return temporary files that a writer which died has left."""
@@ -79,7 +79,7 @@ class Layout:
             path
             for folder in (self.root, self.checkpoints, self.packs)
             for path in _files(folder)
-            if path.name.endswith(_TEMPORARY)
+            if _TEMPORARY.fullmatch(path.name)
         ]
 
     def aside(self) -> Path:
@@ -92,7 +92,12 @@ class Layout:
 
 def temporary(path: Path) -> Path:
     """Return a name beside `path` for a file that is not whole yet."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def is_pack(name: str) -> bool:
+    """Return whether `name` is that of a pack: a file in packs/ and nowhere else."""
+    return _PACK.fullmatch(name) is not None
 
 
 def is_run(path: Path) -> bool:

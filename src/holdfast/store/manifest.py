@@ -2,11 +2,15 @@
 
 Owns the JSON of a manifest, its own sum, and the digest of the state it describes. Leaves
 writing and reading of files to `checkpoints`.
+
+A sum tells an accident, not a hand that can compute it: what is in a manifest is checked as if
+anyone had written it. A reader never leaves packs/ because a manifest says so.
 """
 
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +18,8 @@ from pathlib import Path
 from blake3 import blake3
 
 from holdfast.errors import DamagedError, NewerFormatError
-from holdfast.store.layout import FORMAT
+from holdfast.events import build
+from holdfast.store.layout import FORMAT, is_pack
 from holdfast.types import Json, Position
 
 
@@ -76,34 +81,63 @@ class Manifest:
 
     def encode(self) -> bytes:
         """Return the manifest's bytes."""
-        value = asdict(self)
-        value["sum"] = blake3(_canonical(value)).hexdigest()
-        return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(sealed(asdict(self)), separators=(",", ":")).encode() + b"\n"
 
 
 def decode(data: bytes, path: Path) -> Manifest:
-    """Return the manifest in `data`, which was read from `path` (named in errors)."""
+    """Return the manifest in `data`, which was read from `path` (named in errors).
+
+    Raises:
+        DamagedError: it is not what was written, or nothing that Holdfast writes.
+        NewerFormatError: a newer Holdfast wrote it.
+    """
+    value = unsealed(data, path)
+    try:
+        manifest = build(Manifest, value)
+        names = set()
+        for entry in manifest.arrays:
+            if not is_pack(entry.pack):
+                raise ValueError(f"{entry.name!r} is in {entry.pack!r}, which names no pack")
+            if entry.name in names:
+                raise ValueError(f"there are two arrays {entry.name!r}")
+            names.add(entry.name)
+    except ValueError as error:
+        raise DamagedError(f"{path}: not a readable manifest ({error})") from error
+    return manifest
+
+
+def sealed(value: dict[str, Json]) -> dict[str, Json]:
+    """Return a JSON object with its sum."""
+    return {**value, "sum": fingerprint(value)}
+
+
+def unsealed(data: bytes, path: Path) -> dict[str, Json]:
+    """Return the JSON object in `data`, read from `path`, without its sum, which is checked.
+
+    Raises:
+        DamagedError: it is not what was written.
+        NewerFormatError: a newer Holdfast wrote it.
+    """
     try:
         value = json.loads(data)
-        found = value["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"{path}: not a readable manifest ({error})") from error
-    check_format(found, path)
-    expected = value.pop("sum", None)
-    actual = blake3(_canonical(value)).hexdigest()
-    if actual != expected:
-        raise DamagedError(f"{path}: its sum should be {expected}, found {actual}")
-    value["position"] = Position(**value["position"])
-    value["arrays"] = tuple(
-        Entry(**{**entry, "shape": tuple(entry["shape"])}) for entry in value["arrays"]
-    )
-    return Manifest(**value)
+        if not isinstance(value, dict):
+            raise ValueError("expected an object")
+        _check_format(value.get("format"), path)
+        expected = value.pop("sum", None)
+        found = fingerprint(value)
+    except RecursionError as error:
+        raise DamagedError(f"{path}: not readable (it is nested too deep)") from error
+    except ValueError as error:
+        raise DamagedError(f"{path}: not readable ({error})") from error
+    if found != expected:
+        raise DamagedError(f"{path}: its sum should be {expected}, found {found}")
+    return value
 
 
-def check_format(found: object, path: Path) -> None:
+def _check_format(found: Json, path: Path) -> None:
     """Refuse a format that this version does not know, with both numbers."""
-    if not isinstance(found, int):
-        raise DamagedError(f"{path}: expected a format number, found {found!r}")
+    if type(found) is not int or found < 1:
+        raise DamagedError(f"{path}: expected a format number, found {reprlib.repr(found)}")
     if found > FORMAT:
         raise NewerFormatError(
             f"{path} is in format {found}; this Holdfast reads formats up to {FORMAT}. "

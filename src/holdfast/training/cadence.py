@@ -97,23 +97,24 @@ class Cadence:
         wait = min(_SECONDS, 2.0 ** (self._failures - 1)) if failed else 0.0
         self._not_before = time.monotonic() + wait
 
-    def due(self, position: Position, *, epoch_end: bool) -> bool:
-        """Return whether a checkpoint is due at this position."""
-        rules, last = self._every, self._last
+    def due(self) -> bool:
+        """Return whether a checkpoint is due by time: it may as well be taken a little later."""
         now = time.monotonic()
-        if self._failures and now < self._not_before:
+        if now < self._not_before:
             return False
-        if rules.steps and position.total // rules.steps > last.total // rules.steps:
-            return True
-        if (
-            rules.epochs
-            and epoch_end
-            and position.epoch // rules.epochs > (last.epoch // rules.epochs)
-        ):
-            return True
+        rules = self._every
         if rules.seconds and now - self._taken >= rules.seconds:
             return True
         return bool(rules.overhead) and self._affordable(now)
+
+    def counted(self, position: Position, *, epoch_end: bool) -> bool:
+        """Return whether a checkpoint is due by count of steps or epochs: here and nowhere else."""
+        if time.monotonic() < self._not_before:
+            return False
+        rules, last = self._every, self._last
+        by_steps = rules.steps and position.total // rules.steps > last.total // rules.steps
+        by_epochs = rules.epochs and epoch_end and not position.epoch % rules.epochs
+        return bool(by_steps or by_epochs)
 
     def steps_until_due(self, position: Position) -> int | None:
         """Return after how many steps one is due by count of steps, or None without that rule."""

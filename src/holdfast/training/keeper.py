@@ -71,8 +71,14 @@ class Keeper:
         self._warned = False
 
     def due(self, position: Position, *, epoch_end: bool) -> bool:
-        """Return whether to save now. While one is being written, the next waits."""
-        return not self._writer.busy and self._cadence.due(position, epoch_end=epoch_end)
+        """Return whether to save now.
+
+        While one is being written, the next by time waits for a later stretch, so that training
+        need not wait. One by count is never left out: training waits for the writer.
+        """
+        if self._cadence.counted(position, epoch_end=epoch_end):
+            return True
+        return not self._writer.busy and self._cadence.due()
 
     def steps_until_due(self, position: Position) -> int | None:
         """Return after how many steps the next is due by count, or None without such a rule."""

@@ -1,0 +1,343 @@
+"""What people ask of a run, and what they see while it trains."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+import holdfast
+from holdfast import errors
+
+
+def make_model():
+    keras.utils.set_random_seed(4)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.fixture(scope="module")
+def trained(digits, tmp_path_factory):
+    """A run of 5 epochs with every checkpoint kept, its model and its history."""
+    x, y = digits
+    run = holdfast.Run(tmp_path_factory.mktemp("trained") / "run")
+    model = make_model()
+    history = run.fit(
+        model,
+        x[:1000],
+        y[:1000],
+        epochs=5,
+        verbose=0,
+        validation_data=(x[1000:], y[1000:]),
+        every=holdfast.Every(epochs=1),
+        keep=holdfast.Keep(last=9),
+    )
+    return run, model, history
+
+
+def test_nothing_is_made_before_fit(tmp_path):
+    run = holdfast.Run(tmp_path / "new")
+    assert run.status == "new"
+    assert run.position == holdfast.types.Position(0, 0, 0)
+    assert run.checkpoints == []
+    for ask in (run.last, run.best, run.digest, run.verify, run.prune, run.load_model):
+        with pytest.raises(errors.NotARunError, match="is no run"):
+            ask()
+    assert not run.path.exists()
+
+
+def test_history_is_keras_history(trained):
+    _, model, history = trained
+    assert isinstance(history, keras.callbacks.History)
+    assert model.history is history
+    assert history.epoch == [0, 1, 2, 3, 4]
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    figure = history.plot()
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "accuracy"]
+
+
+def test_status_position_and_checkpoints(trained):
+    run, _, history = trained
+    assert run.status == "finished"
+    assert run.position == holdfast.types.Position(5, 0, 5 * 32)
+    steps = [(item.position.total, item.final) for item in run.checkpoints]
+    assert steps == [(0, False), *((32 * n, False) for n in range(1, 6)), (160, True)]
+    assert run.last().final
+    best = run.best()
+    values = history.history["val_loss"]
+    assert best.metrics["val_loss"] == min(values)
+    assert run.best("accuracy").metrics["accuracy"] == max(history.history["accuracy"])
+    assert run.best("val_loss", "max").metrics["val_loss"] == max(values)
+    with pytest.raises(errors.NoCheckpointError, match="did you mean 'val_loss'"):
+        run.best("val_los")
+
+
+def test_models_load_with_the_weights_of_their_step(trained, digits):
+    x, y = digits
+    run, model, history = trained
+    for which in ("last", 160):
+        loaded = run.load_model(which)
+        np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    loss, accuracy = run.load_model("best").evaluate(x[1000:], y[1000:], verbose=0)
+    epoch = int(np.argmin(history.history["val_loss"]))
+    np.testing.assert_allclose(loss, history.history["val_loss"][epoch], rtol=1e-5)
+    np.testing.assert_allclose(accuracy, history.history["val_accuracy"][epoch], rtol=1e-5)
+    early = run.load_model(32)
+    other = make_model()
+    run.load_weights(other, 32)
+    np.testing.assert_array_equal(early.predict(x, verbose=0), other.predict(x, verbose=0))
+    with pytest.raises(errors.NoCheckpointError, match=r"'last', 'best' and the steps 0, 32, 64"):
+        run.load_model(33)
+    with pytest.raises(errors.NoCheckpointError, match="did you mean 'best'"):
+        run.load_model("bset")
+
+
+@pytest.mark.parametrize("serializable", [True, False])
+def test_a_model_of_own_parts(serializable, digits, tmp_path):
+    class Mine(keras.Model):
+        def __init__(self, wide):
+            super().__init__()
+            self.dense = keras.layers.Dense(wide)
+
+        def call(self, x):
+            return self.dense(keras.ops.reshape(x, (-1, 64)))
+
+    if serializable:
+        Mine.get_config = lambda self: {"wide": self.dense.units}
+
+    x, y = digits
+    model = Mine(10)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    run = holdfast.Run(tmp_path / "run")
+    run.fit(model, x, y, verbose=0)
+    if serializable:
+        loaded = run.load_model(custom_objects={"Mine": Mine})
+        np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    else:
+        with pytest.raises(errors.StoreError, match=r"call load_weights\(model\)"):
+            run.load_model()
+    other = Mine(10)
+    other(x[:1])
+    run.load_weights(other)
+    np.testing.assert_array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
+    wrong = Mine(9)
+    wrong(x[:1])
+    with pytest.raises(errors.DamagedError, match=r"should have shape \(64, 9\), found shape"):
+        run.load_weights(wrong)
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said(digits, tmp_path, capsys):
+    x, y = digits
+    run = holdfast.Run(tmp_path / "run")
+    options = {"x": x[:320], "y": y[:320], "every": holdfast.Every(epochs=1), "verbose": 0}
+    run.fit(make_model(), epochs=3, **options)
+    whole = run.digest()
+    for item in run.checkpoints[-2:]:
+        item.path.write_bytes(item.path.read_bytes().replace(b'"epoch":3', b'"epoch":4'))
+    assert len(run.verify().findings) == 2
+    run.fit(make_model(), epochs=3, **options)
+    assert "damaged and was passed over" in capsys.readouterr().err
+    assert run.digest() == whole
+    assert not run.verify().findings
+
+
+def test_when_no_checkpoint_is_sound_it_says_so_and_fresh_goes_on(digits, tmp_path):
+    x, y = digits
+    run = holdfast.Run(tmp_path / "run")
+    run.fit(make_model(), x[:320], y[:320], verbose=0)
+    for pack in run.path.glob("packs/*"):
+        pack.write_bytes(pack.read_bytes()[:-1])
+    with pytest.raises(errors.NoCheckpointError, match=r"(?s)no sound checkpoint.*fresh=True"):
+        run.fit(make_model(), x[:320], y[:320], verbose=0)
+    run.fit(make_model(), x[:320], y[:320], verbose=0, fresh=True)
+    assert run.status == "finished"
+
+
+def test_what_a_callback_cannot_keep_is_named_before_the_first_step(digits, tmp_path):
+    class Writes(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.file = io.StringIO()
+            self.steps = 0
+
+        def on_epoch_begin(self, epoch, logs=None):
+            raise RuntimeError("the first epoch began")
+
+    x, y = digits
+    run = holdfast.Run(tmp_path / "run")
+    with (
+        pytest.warns(UserWarning, match=r"Writes\.file is a _io\.StringIO"),
+        pytest.raises(RuntimeError),
+    ):
+        run.fit(make_model(), x, y, verbose=0, callbacks=[Writes()])
+
+
+def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(digits, tmp_path, capsys):
+    x, y = digits
+    run = holdfast.Run(tmp_path / "run")
+    run.fit(make_model(), x, y, epochs=2, validation_split=0.2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"holdfast: {run.path}: a new run"
+    assert lines[1].startswith("holdfast: fused engine: no callback looks at single batches; one")
+    assert [line.split("  ")[0] for line in lines[2:]] == ["Epoch 1/2", "Epoch 2/2"]
+    assert re.search(r"loss: \d.*val_loss: \d", lines[-1])
+
+    run.fit(make_model(), x, y, epochs=3, validation_split=0.2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"holdfast: {run.path}: goes on from step 90, epoch 3 (attempt 2)"
+    assert lines[2].startswith("Epoch 3/3")
+
+    run.fit(make_model(), x, y, epochs=3, validation_split=0.2)
+    assert "is finished (all epochs done, 135 steps)" in capsys.readouterr().out
+
+    holdfast.Run(tmp_path / "quiet").fit(make_model(), x, y, verbose=0)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_progress_on_a_terminal_is_a_bar_with_steps_time_and_metrics(tmp_path):
+    """A real terminal, of the kernel: the bar must show, count right, and go away."""
+    import os
+    import pty
+
+    from tests.test_kill import PROGRAM
+
+    main, child_end = pty.openpty()
+    command = [sys.executable, str(PROGRAM), str(tmp_path / "run"), "--verbose", "1"]
+    child = subprocess.Popen(
+        [*command, "--epochs", "40"], stdout=child_end, env={**os.environ, "COLUMNS": "120"}
+    )
+    os.close(child_end)
+    seen = b""
+    while True:
+        try:
+            part = os.read(main, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        seen += part
+    assert child.wait() == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    bars = re.findall(r"Epoch (\d+)/40 \S+ +(\d+)/188", text)
+    assert bars, text[-2000:]
+    assert all(1 <= int(epoch) <= 40 and 0 <= int(done) <= 188 for epoch, done in bars)
+    assert re.search(r"accuracy: 0\.\d+ +loss: \d", text)
+    assert re.search(r"Epoch 40/40 +\d+\.\ds +accuracy", text)
+
+
+def test_the_public_names():
+    assert holdfast.__all__ == ["Every", "Keep", "Run", "errors", "fit"]
+    assert isinstance(holdfast.fit, type(test_the_public_names))
+
+
+def test_fit_in_one_call(digits, tmp_path):
+    x, y = digits
+    history = holdfast.fit(make_model(), x, y, epochs=1, verbose=0, run=tmp_path / "run")
+    assert history.epoch == [0]
+    assert holdfast.Run(tmp_path / "run").status == "finished"
+
+
+def child(program, **environment):
+    import os
+
+    found = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+def test_import_is_light():
+    loaded = child("import holdfast, sys, json; print(json.dumps(sorted(sys.modules)))")
+    heavy = {"keras", "jax", "torch", "tensorflow", "matplotlib", "pandas", "scipy"}
+    assert not heavy & set(json.loads(loaded))
+
+
+@pytest.mark.parametrize(
+    ("written", "environment", "expected"),
+    [
+        (None, {}, "jax"),
+        # What Keras writes by itself at its first import, in whatever backend.
+        (
+            {
+                "floatx": "float32",
+                "epsilon": 1e-07,
+                "backend": "tensorflow",
+                "image_data_format": "channels_last",
+            },
+            {},
+            "jax",
+        ),
+        ({"backend": "numpy"}, {}, "numpy"),
+        (None, {"KERAS_BACKEND": "numpy"}, "numpy"),
+    ],
+)
+def test_jax_is_picked_where_nobody_chose(written, environment, expected, tmp_path):
+    if written is not None:
+        (tmp_path / "keras.json").write_text(json.dumps(written))
+    environment = {"KERAS_BACKEND": "", "KERAS_HOME": str(tmp_path), **environment}
+    found = child("import holdfast, keras; print(keras.config.backend())", **environment)
+    assert found.strip() == expected
+
+
+def test_memory_is_one_copy_of_the_state_at_most():
+    """A checkpoint after every step, against Keras's training without any."""
+    program = """
+        import resource, tempfile
+        import holdfast, keras, numpy as np
+        model = keras.Sequential(
+            [keras.Input((512,)), *(keras.layers.Dense(4096) for _ in range(2))]
+        )
+        model.compile(keras.optimizers.Adam(1e-5), "mse")
+        data = np.zeros((64, 512), "float32"), np.zeros((64, 4096), "float32")
+        options = {"batch_size": 8, "epochs": 2, "verbose": 0}
+        with tempfile.TemporaryDirectory() as folder:
+            run = holdfast.Run(folder + "/run")
+            if WITH_CHECKPOINTS:
+                run.fit(model, *data, every=holdfast.Every(steps=1), **options)
+                state = run.checkpoints[-1].size
+            else:
+                model.fit(*data, **options)
+                state = 0
+        print(state, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    """
+    _, without = map(int, child(program.replace("WITH_CHECKPOINTS", "False")).split())
+    state, with_checkpoints = map(int, child(program.replace("WITH_CHECKPOINTS", "True")).split())
+    assert state > 200e6
+    assert with_checkpoints - without < state + 100e6
+
+
+def test_a_run_from_elsewhere_imports_nothing_that_is_not_imported(trained, tmp_path):
+    """A model's configuration may name any module; opening it must not run that module."""
+    import shutil
+
+    from holdfast.store.identity import load_identity, write_identity
+    from holdfast.store.layout import Layout
+
+    run, _, _ = trained
+    shutil.copytree(run.path, tmp_path / "run")
+    layout = Layout(tmp_path / "run")
+    identity = load_identity(layout)
+    identity.model["config"]["layers"][1].update(module="antigravity", registered_name="Evil")
+    write_identity(layout, identity)
+    with pytest.raises(errors.StoreError, match="module 'antigravity', which is not imported"):
+        holdfast.Run(tmp_path / "run").load_model()
+    assert "antigravity" not in sys.modules

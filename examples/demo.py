@@ -23,7 +23,7 @@ BATCH = 16
 STEPS = -(-TRAINED_ON // BATCH)
 
 
-def train(folder: Path, epochs: int) -> None:
+def train(folder: Path, epochs: int, callbacks: tuple = ()) -> None:
     """The program that is killed: an ordinary training, but for `Run(...).fit`."""
     import keras
     from keras import layers
@@ -69,7 +69,7 @@ def train(folder: Path, epochs: int) -> None:
             epochs=epochs,
             verbose=0,
             validation_data=(x[TRAINED_ON:], y[TRAINED_ON:]),
-            callbacks=[Tell()],
+            callbacks=[Tell(), *callbacks],
             every=holdfast.Every(seconds=0.5),
         )
 

@@ -380,8 +380,11 @@ class Run:
 
         Raises:
             RunLockedError: a process is writing the run; it prunes by itself.
+            DamagedError: run.json is not what was written.
+            NewerFormatError: a newer Holdfast made the run, or wrote its newest checkpoint.
         """
         self._require()
+        load_identity(self._layout)
         if dry_run:
             return prune(self._layout, keep or Keep(), dry_run=True)
         held = Lock(self._layout.lock)

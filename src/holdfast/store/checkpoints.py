@@ -10,44 +10,52 @@ The order (docs/format.md says why each sync stands where it does):
     2. the journal is made durable up to now
     3. the manifest is written beside its place, made durable, and renamed: the commit
     4. the name in checkpoints/ is made durable
+
+A reader may stand beside a writer, which prunes: what is gone when it is read was never meant.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from blake3 import blake3
 
-from holdfast.errors import DamagedError, NoCheckpointError
+from holdfast.errors import DamagedError, NoCheckpointError, StoreError
 from holdfast.store import files, packs
 from holdfast.store.journal import Journal
 from holdfast.store.layout import Layout
 from holdfast.store.manifest import Entry, Manifest, decode
 from holdfast.types import Array, Snapshot
 
+Contents = TypeVar("Contents")
+
+_LISTINGS = 20
+
 
 def load_manifest(path: Path) -> Manifest:
     """Read one manifest; its sum is checked."""
-    return decode(path.read_bytes(), path)
+    with _the_disk_may_fail(path):
+        data = path.read_bytes()
+    return decode(data, path)
 
 
 def load_arrays(layout: Layout, manifest: Manifest, prefixes: Iterable[str] = ("",)) -> list[Array]:
     """Read the arrays whose names begin with one of `prefixes`; every sum is checked."""
     wanted = [entry for entry in manifest.arrays if entry.name.startswith(tuple(prefixes))]
-    found: dict[str, Array] = {}
-    for pack_name in dict.fromkeys(entry.pack for entry in wanted):
-        path = layout.packs / pack_name
-        try:
-            with packs.Pack(path) as pack:
-                for entry in wanted:
-                    if entry.pack == pack_name:
-                        found[entry.name] = _checked(pack.read(entry.name), entry, path)
-        except FileNotFoundError as error:
-            raise DamagedError(f"{path}: the pack is missing") from error
+    found = {array.name: array for array in _read(layout, wanted)}
     return [found[entry.name] for entry in wanted]
+
+
+def check_arrays(layout: Layout, manifest: Manifest) -> None:
+    """Read all arrays, one at a time, and check every sum."""
+    for _ in _read(layout, manifest.arrays):
+        pass
 
 
 def newest(layout: Layout) -> list[Path]:
@@ -64,19 +72,15 @@ def load_newest(layout: Layout, *, final: bool) -> tuple[Manifest, list[Array], 
         NoCheckpointError: there is none, or none is sound; the findings are named.
         NewerFormatError: the newest is in a format this version does not know.
     """
-    damaged: list[DamagedError] = []
-    for path in newest(layout):
-        try:
-            manifest = load_manifest(path)
-            if manifest.final and not final:
-                continue
-            return manifest, load_arrays(layout, manifest), damaged
-        except DamagedError as error:
-            damaged.append(error)
-    findings = "".join(f"\n  {error}" for error in damaged)
-    raise NoCheckpointError(
-        f"{layout.root} has no sound checkpoint{':' if findings else '.'}{findings}"
-    )
+    return _newest_sound(layout, load_arrays, final=final)
+
+
+def newest_sound(layout: Layout) -> Manifest | None:
+    """Return the newest checkpoint of the training, but final ones, whose every sum holds."""
+    try:
+        return _newest_sound(layout, check_arrays, final=False)[0]
+    except NoCheckpointError:
+        return None
 
 
 class Store:
@@ -99,11 +103,15 @@ class Store:
         """Write a snapshot as a checkpoint. It is durable when this returns.
 
         Returns the manifest and the number of bytes written.
+
+        Raises:
+            OSError: it could not be written; the checkpoints before it are untouched.
+            ValueError: two of its arrays have the same name.
         """
+        path = self.layout.manifest(snapshot.position.total, final=snapshot.final)
         pack = self.layout.new_pack(snapshot.position.total)
         entries, new = self._divide(snapshot.arrays, pack.name)
         size = packs.write(pack, new) if new else 0
-        self._journal.sync()
         manifest = Manifest(
             position=snapshot.position,
             final=snapshot.final,
@@ -117,16 +125,25 @@ class Store:
             arrays=tuple(entries),
         )
         data = manifest.encode()
-        # The rename within is the commit: before it the checkpoint is not there, after it
-        # the checkpoint is wholly there.
-        files.replace(self.layout.manifest(snapshot.position.total, final=snapshot.final), data)
+        try:
+            self._journal.sync()
+            # The rename within is the commit: before it the checkpoint is not there, after it
+            # the checkpoint is wholly there.
+            files.replace(path, data)
+        except BaseException:
+            _discard(pack, path)
+            raise
         self.remember(manifest)
         return manifest, size + len(data)
 
     def _divide(self, arrays: Sequence[Array], pack: str) -> tuple[list[Entry], list[Array]]:
         """Return an entry for each array, and those that go to `pack`: no other has them."""
         entries, new = [], []
+        names = set()
         for array in arrays:
+            if array.name in names:
+                raise ValueError(f"two arrays of the snapshot are named {array.name!r}")
+            names.add(array.name)
             total = blake3(array.data).hexdigest()
             entry = Entry(
                 name=array.name,
@@ -146,11 +163,78 @@ class Store:
         return entries, new
 
 
+def _newest_sound(
+    layout: Layout, read: Callable[[Layout, Manifest], Contents], *, final: bool
+) -> tuple[Manifest, Contents, list[DamagedError]]:
+    """See `load_newest`; `read` reads the arrays of a checkpoint."""
+    for _ in range(_LISTINGS):
+        damaged: list[DamagedError] = []
+        try:
+            for path in newest(layout):
+                try:
+                    manifest = load_manifest(path)
+                    if manifest.final and not final:
+                        continue
+                    return manifest, read(layout, manifest), damaged
+                except DamagedError as error:
+                    path.stat()  # where its manifest was pruned meanwhile, so were its packs
+                    damaged.append(error)
+        except FileNotFoundError:
+            continue
+        findings = "".join(f"\n  {error}" for error in damaged)
+        raise NoCheckpointError(
+            f"{layout.root} has no sound checkpoint{':' if findings else '.'}{findings}"
+        )
+    raise NoCheckpointError(
+        f"{layout.root}: {_LISTINGS} times a checkpoint was pruned while it was read; "
+        "wait for the process that writes the run, or try again"
+    )
+
+
+def _read(layout: Layout, entries: Iterable[Entry]) -> Iterator[Array]:
+    """Read arrays, pack by pack; every sum is checked."""
+    by_pack: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_pack.setdefault(entry.pack, []).append(entry)
+    for name, held in by_pack.items():
+        path = layout.packs / name
+        try:
+            with _the_disk_may_fail(path), packs.Pack(path) as pack:
+                for entry in held:
+                    yield _checked(pack.read(entry.name), entry, path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise DamagedError(f"{path}: the pack is missing") from error
+
+
+@contextlib.contextmanager
+def _the_disk_may_fail(path: Path) -> Iterator[None]:
+    """What the disk has lost is damaged: an older checkpoint may be where it has not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise DamagedError(f"{path}: the disk cannot read it ({error.strerror})") from error
+
+
+def _discard(pack: Path, path: Path) -> None:
+    """Remove the pack of a commit that failed, unless the manifest at `path` came to need it."""
+    with contextlib.suppress(OSError, StoreError):
+        try:
+            needed = pack.name in load_manifest(path).packs()
+        except FileNotFoundError:
+            needed = False
+        if not needed:
+            files.remove([pack])
+
+
 def _checked(array: Array, entry: Entry, path: Path) -> Array:
-    if (array.dtype, array.shape) != (entry.dtype, entry.shape):
+    expected = (entry.dtype, entry.shape, entry.size)
+    if (array.dtype, array.shape, array.data.nbytes) != expected:
         raise DamagedError(
-            f"{path}: {entry.name} should be {entry.dtype} of shape {entry.shape}, "
-            f"found {array.dtype} of shape {array.shape}"
+            f"{path}: {entry.name} should be {entry.dtype} of shape {entry.shape} "
+            f"in {entry.size} bytes, "
+            f"found {array.dtype} of shape {array.shape} in {array.data.nbytes}"
         )
     found = blake3(array.data).hexdigest()
     if found != entry.blake3:

@@ -26,9 +26,9 @@ def make_directory(path: Path) -> None:
     while not path.exists():
         missing.append(path)
         path = path.parent
-    # A process that was killed may have made this one and not have come to its sync. A parent
-    # that may not be read was not made by one that could have synced it.
-    with contextlib.suppress(PermissionError):
+    # A process that was killed may have made this one and not have come to its sync. Where it
+    # was there long before, its parent may be one that cannot be read or synced.
+    with contextlib.suppress(OSError):
         sync_directory(path.parent)
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)

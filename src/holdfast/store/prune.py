@@ -12,7 +12,7 @@ from pathlib import Path
 
 from holdfast.errors import StoreError
 from holdfast.store import files
-from holdfast.store.checkpoints import load_manifest
+from holdfast.store.checkpoints import load_manifest, newest_sound
 from holdfast.store.layout import Layout
 from holdfast.store.manifest import Manifest
 from holdfast.store.retention import Candidate, Decision, Keep, decide
@@ -32,9 +32,14 @@ def prune(layout: Layout, keep: Keep, *, dry_run: bool = False) -> Pruned:
 
     Only the process that holds the run's lock may call this, unless `dry_run`. A manifest
     that is not readable is never deleted, and while there is one no pack is either: it might
-    need it.
+    need it. The newest checkpoint is read first: if it is damaged, the newest that is not stays.
+
+    Raises:
+        NewerFormatError: a newer Holdfast wrote the newest checkpoint.
     """
-    return Pruner(layout, keep).prune(dry_run=dry_run)
+    sound = newest_sound(layout)
+    newest = sound.position.total if sound else -1
+    return Pruner(layout, keep).prune(newest=newest, dry_run=dry_run)
 
 
 class Pruner:
@@ -45,10 +50,16 @@ class Pruner:
         self._keep = keep
         self._read: dict[Path, tuple[tuple[int, int], Candidate, set[str]]] = {}
 
-    def prune(self, *, dry_run: bool = False) -> Pruned:
-        """See the function `prune`."""
+    def prune(self, *, newest: int, dry_run: bool = False) -> Pruned:
+        """See the function `prune`.
+
+        Args:
+            newest: the step of the newest checkpoint of the training that is sound.
+            dry_run: delete nothing.
+        """
         unreadable = not self._refresh()
-        decisions = decide([candidate for _, candidate, _ in self._read.values()], self._keep)
+        candidates = [candidate for _, candidate, _ in self._read.values()]
+        decisions = decide(candidates, self._keep, newest)
         kept = {decision.name for decision in decisions if decision.keep}
         manifests = [path for path in self._read if path.name not in kept]
         needed = {

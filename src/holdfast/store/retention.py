@@ -12,7 +12,22 @@ from dataclasses import dataclass
 from holdfast.errors import PlanError
 from holdfast.types import Position
 
-_LARGER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1", "iou", "r2", "fbeta")
+# As Keras's own metrics are named, and as people name theirs.
+_LARGER_IS_BETTER = (
+    "acc",
+    "auc",
+    "correlation",
+    "cosine_similarity",
+    "f1",
+    "fbeta",
+    "io_u",
+    "iou",
+    "precision",
+    "r2",
+    "recall",
+    "sensitivity",
+    "specificity",
+)
 
 
 @dataclass(frozen=True)
@@ -71,15 +86,24 @@ class Decision:
     reason: str
 
 
-def decide(candidates: Sequence[Candidate], keep: Keep) -> list[Decision]:
+def decide(
+    candidates: Sequence[Candidate], keep: Keep, newest: int | None = None
+) -> list[Decision]:
     """Return a decision for each checkpoint, in the order given.
 
     Args:
         candidates: all checkpoints of a run, in any order.
         keep: the policy.
+        newest: the step of the newest checkpoint of the training that is sound, where that is
+            known. Those beyond it are damaged: they stay, and no rule counts on them.
     """
     reasons: dict[str, str] = {}
-    ordered = sorted(candidates, key=lambda item: (item.position.total, item.final))
+    ordered = []
+    for item in sorted(candidates, key=_age):
+        if newest is not None and item.position.total > newest and not item.final:
+            reasons[item.name] = "newer than the newest that is sound"
+        else:
+            ordered.append(item)
     training = [item for item in ordered if not item.final]
     if ordered and ordered[-1].final:
         reasons[ordered[-1].name] = "what the training returned"
@@ -115,7 +139,7 @@ def best(
         if item.epoch_end and not math.isnan(item.metrics.get(name, math.nan))
     ]
     sign = -1.0 if larger_is_better(name, mode) else 1.0
-    return sorted(judged, key=lambda item: (sign * item.metrics[name], item.position.total))
+    return sorted(judged, key=lambda item: (sign * item.metrics[name], *_age(item)))
 
 
 def larger_is_better(monitor: str, mode: str = "auto") -> bool:
@@ -123,6 +147,10 @@ def larger_is_better(monitor: str, mode: str = "auto") -> bool:
     if mode != "auto":
         return mode == "max"
     return any(word in monitor.lower() for word in _LARGER_IS_BETTER)
+
+
+def _age(item: Candidate) -> tuple[int, bool, str]:
+    return item.position.total, item.final, item.name
 
 
 def _monitor(candidates: Sequence[Candidate], monitor: str | None) -> str:

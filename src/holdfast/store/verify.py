@@ -10,7 +10,7 @@ from pathlib import Path
 
 from holdfast.errors import DamagedError, StoreError
 from holdfast.store import journal
-from holdfast.store.checkpoints import load_arrays, load_manifest
+from holdfast.store.checkpoints import check_arrays, load_manifest
 from holdfast.store.identity import load_identity
 from holdfast.store.layout import Layout
 
@@ -37,6 +37,7 @@ def verify(layout: Layout) -> Verified:
     """Read every manifest, every array and every journal line of a run, and check the sums."""
     findings: list[Finding] = []
     checkpoints = arrays = size = 0
+    recorded, where = 0, ""
     try:
         load_identity(layout)
     except (StoreError, OSError) as error:
@@ -44,7 +45,7 @@ def verify(layout: Layout) -> Verified:
     for path in layout.manifests():
         try:
             manifest = load_manifest(path)
-            loaded = load_arrays(layout, manifest)
+            check_arrays(layout, manifest)
         except FileNotFoundError:  # pruned by the run's writer since it was listed
             continue
         except DamagedError as error:
@@ -55,18 +56,26 @@ def verify(layout: Layout) -> Verified:
             findings.append(_finding(layout, path, error))
             continue
         checkpoints += 1
-        arrays += len(loaded)
-        size += sum(array.data.nbytes for array in loaded)
-    try:
-        damaged = journal.read(layout.journal).damaged
-    except OSError as error:
-        damaged = ()
-        findings.append(_finding(layout, layout.journal, error))
-    findings.extend(
-        Finding(layout.journal.name, f"the line at byte {offset} is not what was written")
-        for offset in damaged
-    )
+        arrays += len(manifest.arrays)
+        size += sum(entry.size for entry in manifest.arrays)
+        if manifest.journal > recorded:
+            recorded, where = manifest.journal, path.name
+    findings.extend(_verify_journal(layout, recorded, where))
     return Verified(tuple(findings), checkpoints, arrays, size)
+
+
+def _verify_journal(layout: Layout, recorded: int, where: str) -> list[Finding]:
+    """Return what is wrong with the journal, which had `recorded` bytes at checkpoint `where`."""
+    try:
+        record = journal.read(layout.journal)
+    except OSError as error:
+        return [_finding(layout, layout.journal, error)]
+    problems = [f"the line at byte {offset} is not what was written" for offset in record.damaged]
+    if record.size < recorded:
+        problems.append(
+            f"it is sound up to byte {record.size}; at checkpoint {where} it had {recorded} bytes"
+        )
+    return [Finding(layout.journal.name, problem) for problem in problems]
 
 
 def _finding(layout: Layout, path: Path, error: Exception) -> Finding:

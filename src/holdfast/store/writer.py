@@ -100,7 +100,7 @@ class Writer:
         if error is None:
             # What cannot be deleted now is deleted after the next commit.
             with contextlib.suppress(OSError):
-                self._pruner.prune()
+                self._pruner.prune(newest=snapshot.position.total)
         return Outcome(
             snapshot.position, snapshot.final, size, seconds, time.thread_time() - processor, error
         )

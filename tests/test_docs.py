@@ -1,0 +1,125 @@
+"""Every program and command that the documents show is run here."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import holdfast
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HOLDFAST = str(Path(sys.executable).with_name("holdfast"))
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(text):
+    lines = "".join(blocks(text, "sh")).splitlines()
+    return [shown for line in lines if (shown := line.partition("#")[0].strip())]
+
+
+def run(command, folder, seconds=240):
+    environment = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def readme_folder(tmp_path_factory):
+    """A directory in which the README's programs have run."""
+    folder = tmp_path_factory.mktemp("readme")
+    first, second = blocks(README, "python")
+    assert len(first.splitlines()) <= 10
+    found = run([sys.executable, "-c", first], folder)
+    assert found.returncode == 0, found.stderr
+    assert (folder / "digits.png").stat().st_size > 10_000
+    assert "Epoch 20/20" in found.stdout
+    found = run([sys.executable, "-c", first + second + "print(best.name, run.status)"], folder)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.endswith("finished\n")
+    assert "goes on from step" in found.stdout
+    return folder
+
+
+@pytest.mark.parametrize("command", [c for c in commands(README) if c.startswith("holdfast")])
+def test_commands_of_the_readme(command, readme_folder):
+    found = run([HOLDFAST, *shlex.split(command)[1:]], readme_folder)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout
+    assert not found.stderr
+
+
+def test_the_readme_shows_these_other_commands():
+    """What is not a holdfast command: make's, and the installation that the tests run in."""
+    other = [command for command in commands(README) if not command.startswith("holdfast")]
+    assert other == ["make demo", "make test", "pip install '.[jax,plot]'"]
+
+
+def test_commands_of_the_contributors_page_are_targets_of_make():
+    shown = commands((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {"make " + name for name in re.findall(r"^(\w+):", makefile, re.MULTILINE)}
+    assert shown
+    assert set(shown) <= targets
+
+
+def test_the_demo(tmp_path):
+    """What `make demo` runs, with fewer epochs."""
+    assert "$(BIN)/python examples/demo.py\n" in (ROOT / "Makefile").read_text()
+    command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--kills", "3", "--epochs", "25"]
+    found = run([*command, "--folder", str(tmp_path / "demo")], tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert found.stdout.count("SIGKILL after") >= 3
+    assert "the same bits:          yes" in found.stdout
+    first, second = re.findall(r"digest, .*: +([0-9a-f]{64})", found.stdout)
+    assert first == second
+    assert float(re.search(r"test accuracy: +(\d\.\d+)", found.stdout)[1]) > 0.9
+    assert (tmp_path / "demo" / "curve.png").stat().st_size > 10_000
+    assert not holdfast.Run(tmp_path / "demo" / "killed" / "run").verify().findings
+
+
+def test_links_and_pictures_of_the_documents_are_there():
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).is_file(), f"{page.name}: {target}"
+
+
+def test_every_environment_variable_is_documented_in_one_place():
+    table = (ROOT / "src/holdfast/config.py").read_text(encoding="utf-8")
+    for module in (ROOT / "src").rglob("*.py"):
+        for name in re.findall(r"HOLDFAST_[A-Z_]+", module.read_text(encoding="utf-8")):
+            assert f"| {name} |" in table, f"{module.name} uses {name}"
+
+
+MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
+
+
+@pytest.mark.skipif(not MNIST.is_file(), reason="MNIST is not there")
+@pytest.mark.parametrize("contender", ["loop", "keras-16", "holdfast"])
+def test_the_benchmark_measures(contender, monkeypatch):
+    command = [sys.executable, str(ROOT / "bench" / "train.py"), "--mnist", str(MNIST)]
+    found = run([*command, "--one", "mlp", contender], ROOT)
+    assert found.returncode == 0, found.stderr
+    assert re.search(r'"median": 0\.\d+', found.stdout)
+
+
+def test_the_benchmark_says_what_is_missing(tmp_path):
+    command = [sys.executable, str(ROOT / "bench" / "train.py"), "--mnist", "nowhere.npz"]
+    found = run(command, tmp_path)
+    assert found.returncode == 0
+    assert "skipped: there is no MNIST at nowhere.npz" in found.stdout

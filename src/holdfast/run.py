@@ -18,13 +18,12 @@ from holdfast.errors import (
     NoCheckpointError,
     NotARunError,
     PlanError,
-    StoreError,
     did_you_mean,
 )
 from holdfast.events import AttemptStarted, Failed, Finished, Stopped
 from holdfast.history import Curves
 from holdfast.store import journal, lock, retention
-from holdfast.store.checkpoints import load_arrays, load_manifest, load_newest
+from holdfast.store.checkpoints import load_manifest, load_newest
 from holdfast.store.identity import Identity, load_identity
 from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
@@ -32,7 +31,7 @@ from holdfast.store.manifest import Manifest
 from holdfast.store.prune import Pruned, candidate, prune
 from holdfast.store.retention import Keep
 from holdfast.store.verify import Verified, verify
-from holdfast.types import Json, Position
+from holdfast.types import Position
 
 if TYPE_CHECKING:
     from holdfast.callbacks.history import History
@@ -315,30 +314,9 @@ class Run:
         from holdfast.config import choose_backend
 
         choose_backend()
-        import keras
+        from holdfast.loading import build_model
 
-        from holdfast.state import variables
-
-        chosen = self._choose(which)
-        manifest = load_manifest(chosen.path)
-        config = self.identity().model
-        if config is None:
-            raise StoreError(
-                f"{self.path} does not hold its model's configuration: Keras could not serialize "
-                "it. Build the model yourself and call load_weights(model)."
-            )
-        _check_modules(config, self.path)
-        try:
-            model = keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
-        except (TypeError, ValueError) as error:
-            raise StoreError(
-                f"{self.path}: the model cannot be built from its configuration: {error}"
-            ) from error
-        arrays = load_arrays(self._layout, manifest, variables.MODEL_GROUPS)
-        variables.load(
-            model, {array.name: array for array in arrays}, ("trainable", "non_trainable")
-        )
-        return model
+        return build_model(self._layout, self._choose(which).path, custom_objects)
 
     def load_weights(self, model: Any, which: str | int = "last") -> None:
         """Give a model that you have built a checkpoint's weights.
@@ -350,13 +328,9 @@ class Run:
         Raises:
             DamagedError: a weight is missing or of another shape than the model's.
         """
-        from holdfast.state import variables
+        from holdfast.loading import load_weights
 
-        manifest = load_manifest(self._choose(which).path)
-        arrays = load_arrays(self._layout, manifest, variables.MODEL_GROUPS)
-        variables.load(
-            model, {array.name: array for array in arrays}, ("trainable", "non_trainable")
-        )
+        load_weights(self._layout, self._choose(which).path, model)
 
     def digest(self) -> str:
         """Return the BLAKE3 over weights, optimizer, metrics, random state, callbacks, history.
@@ -412,23 +386,6 @@ class Run:
                 f"there are 'last', 'best' and the steps {steps or '(none)'}"
             )
         return found[-1]
-
-
-def _check_modules(config: Json, path: Path) -> None:
-    """Refuse a configuration for which Keras would import a module: importing runs code."""
-    if isinstance(config, dict):
-        module = config.get("module")
-        known = ("keras", "builtins", None)
-        foreign = isinstance(module, str) and module.partition(".")[0] not in known
-        if foreign and module not in sys.modules:
-            raise StoreError(
-                f"{path}: the model has a part of module {module!r}, which is not imported. "
-                "If you trust the run, import that module first."
-            )
-        config = list(config.values())
-    if isinstance(config, list):
-        for part in config:
-            _check_modules(part, path)
 
 
 def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:

@@ -14,7 +14,6 @@ from holdfast.state.values import from_array
 from holdfast.types import Array
 
 GROUPS = ("trainable", "non_trainable", "optimizer", "metrics")
-MODEL_GROUPS = ("trainable/", "non_trainable/")
 
 
 def groups(model: Any) -> tuple[list[Any], ...]:

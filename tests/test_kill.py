@@ -108,6 +108,20 @@ def test_a_second_ctrl_c_leaves_at_once_and_harms_nothing(whole, tmp_path):
     assert finish(run.path, "--epochs", EPOCHS) == whole
 
 
+def test_a_signal_at_the_very_end_is_not_swallowed(whole, tmp_path):
+    """The training is over: it ends as it should, and then the process does as it was told."""
+    run = holdfast.Run(tmp_path / "run")
+    child = start(run.path, "--epochs", EPOCHS, "--slow-end", 1.5)
+    until(lambda: epochs_recorded(run) == EPOCHS, child)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGTERM)
+    output, _ = child.communicate(timeout=30)
+    assert child.returncode == -signal.SIGTERM
+    assert not output
+    assert run.status == "finished"
+    assert run.digest() == whole["digest"]
+
+
 def test_an_exception_saves_what_was_last_sound_and_goes_up(whole, tmp_path):
     run = holdfast.Run(tmp_path / "run")
     child = start(run.path, "--epochs", EPOCHS, "--fail-at", 4, "--every", 1000)

@@ -18,6 +18,7 @@ parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--verbose", type=int, default=0)
 parser.add_argument("--every", type=float, default=0.2)
 parser.add_argument("--slow", type=float, default=0.0, help="seconds each epoch begins later")
+parser.add_argument("--slow-end", type=float, default=0.0, help="seconds on_train_end takes")
 parser.add_argument("--fail-at", type=int, default=-1, help="epoch at whose end a callback fails")
 options = parser.parse_args()
 
@@ -46,6 +47,9 @@ class Slow(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == options.fail_at:
             raise RuntimeError("the disk of the logger is gone")
+
+    def on_train_end(self, logs=None):
+        time.sleep(options.slow_end)
 
 
 history = run.fit(

@@ -11,7 +11,8 @@ The order (docs/format.md says why each sync stands where it does):
     3. the manifest is written beside its place, made durable, and renamed: the commit
     4. the name in checkpoints/ is made durable
 
-A reader may stand beside a writer, which prunes: what is gone when it is read was never meant.
+A reader may stand beside a writer, which prunes: where what was listed is gone when it is read,
+it lists again.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ Owns names and their parsing. Leaves the bytes within to the modules that write 
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -106,7 +107,10 @@ def is_run(path: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    # In one look: asked afterwards what it is, a file may have been pruned, while one that was
+    # committed before that is not in the list yet.
     try:
-        yield from (entry for entry in folder.iterdir() if entry.is_file())
+        with os.scandir(folder) as entries:
+            yield from [Path(entry.path) for entry in entries if entry.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         return

@@ -19,10 +19,14 @@ class Interruption:
     A second SIGINT ends the process at once, by the system's own hand: what is on disk is
     whole at any instruction. Handlers can only be set from the main thread; from another,
     signals are left as they are.
+
+    A signal that came too late for the training to stop on is raised again when this is left:
+    whoever sent it meant the process.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._received: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -39,7 +43,9 @@ class Interruption:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._received is not None and error is None:
+            signal.raise_signal(self._received)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
+        self.signal = self._received = number
         signal.signal(signal.SIGINT, signal.SIG_DFL)

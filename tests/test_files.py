@@ -1,0 +1,104 @@
+"""Files: durable when it is said they are, and never half there."""
+
+from pathlib import Path
+
+import pytest
+from tiny_run import TinyRun, make_run, record
+
+from holdfast.store import files
+
+
+@pytest.fixture
+def done(tmp_path, monkeypatch):
+    """What was synced, renamed and removed below the test's directory, in order."""
+    return record(monkeypatch, tmp_path)
+
+
+def test_a_new_file_and_its_name_are_durable(tmp_path, done):
+    assert files.write_new(tmp_path / "file", [b"one", bytearray(b"two"), memoryview(b"")]) == 6
+    assert (tmp_path / "file").read_bytes() == b"onetwo"
+    assert done == ["sync file", "sync ."]
+
+
+def test_a_new_file_is_never_written_over_one_that_is_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        files.write_new(path, [b"new"])
+    assert path.read_bytes() == b"old"
+
+
+def test_of_a_write_that_fails_nothing_is_left(tmp_path):
+    def buffers():
+        yield b"one"
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        files.write_new(tmp_path / "file", buffers())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_replaced_is_the_old_or_the_new(tmp_path, done):
+    path = tmp_path / "file"
+    files.replace(path, b"old")
+    files.replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert done == ["sync temporary", "rename temporary to file", "sync ."] * 2
+    path.unlink()
+    (path / "within").mkdir(parents=True)
+    with pytest.raises(OSError, match="file"):
+        files.replace(path, b"newer")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_each_new_directory_is_durable_in_the_one_above_it(tmp_path, done):
+    files.make_directory(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+    assert done == ["sync .", "sync a", "sync a/b"]
+    files.make_directory(tmp_path / "a" / "b" / "c")
+    # It may have been made by a process that was killed before its sync.
+    assert done[3:] == ["sync a/b"]
+
+
+def test_names_of_a_killed_process_are_durable_before_the_next_one_commits(tmp_path, done):
+    make_run(tmp_path / "run")
+    done.clear()
+    files.make_directory(tmp_path / "run")
+    with TinyRun(tmp_path / "run"):
+        assert done == ["sync .", "sync run"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no directory that cannot be synced")
+def test_a_directory_whose_parent_cannot_be_synced_can_be_used():
+    with pytest.raises(OSError):
+        files.sync_directory(Path("/proc"))
+    files.make_directory(Path("/proc/self"))
+
+
+def test_what_is_removed_stays_removed(tmp_path, done):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    files.remove([tmp_path / "b" / "file", tmp_path / "a" / "file", tmp_path / "a" / "gone"])
+    assert sorted(done[:2]) == ["remove a/file", "remove b/file"]
+    assert done[-2:] == ["sync a", "sync b"]
+    assert not (tmp_path / "a" / "file").exists()
+
+
+def test_a_directory_that_is_moved_is_durable_under_its_new_name(tmp_path, done):
+    (tmp_path / "run").mkdir()
+    files.move_directory(tmp_path / "run", tmp_path / "run.old-1")
+    assert (tmp_path / "run.old-1").is_dir()
+    assert done == ["sync ."]
+
+
+def test_what_is_published_is_durable_before_it_has_its_name(tmp_path, done):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"whole")
+    files.publish(source, target)
+    assert target.read_bytes() == b"whole"
+    assert done == ["sync source"]
+    source.unlink()
+    source.write_bytes(b"other")
+    files.publish(source, target)
+    assert target.read_bytes() == b"whole"

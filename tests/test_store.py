@@ -1,0 +1,364 @@
+"""Checkpoints: wholly there or not there, never of other bytes, whatever became of the files."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+from tiny_run import (
+    TinyRun,
+    array,
+    contents,
+    files_of,
+    flip,
+    loaded,
+    make_run,
+    record,
+    snapshot,
+    state_at,
+)
+
+from holdfast.errors import (
+    DamagedError,
+    HoldfastError,
+    NoCheckpointError,
+)
+from holdfast.events import EpochEnded
+from holdfast.run import Run
+from holdfast.store.checkpoints import load_arrays, load_manifest, load_newest
+from holdfast.store.prune import Pruner
+from holdfast.store.retention import Keep
+from holdfast.store.verify import verify
+from holdfast.store.writer import Writer
+from holdfast.types import Array, Position
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "run"
+
+
+# commit and load
+
+
+def test_what_was_committed_is_loaded(root):
+    metrics = {"loss": 0.5, "accuracy": float("nan")}
+    state = {"seed": 3, "callbacks": [{"class": "näive", "state": None}]}
+    with TinyRun(root) as run:
+        written = run.commit(12, metrics=metrics, state=state, epoch_end=True)
+    assert loaded(run.layout) == (12, contents(state_at(12)), [])
+    (path,) = run.layout.manifests()
+    read = load_manifest(path)
+    assert read.digest() == written.digest() == Run(root).digest()
+    assert (read.position, read.state, read.epoch_end) == (Position(1, 2, 12), state, True)
+    assert repr(read.metrics) == repr(metrics)
+    assert [entry.label for entry in read.arrays] == [item.label for item in state_at(12)]
+
+
+def test_the_arrays_asked_for_are_read_and_no_others(root):
+    layout = make_run(root, 1, 2)
+    manifest = load_manifest(layout.manifests()[-1])
+    layout.all_packs()[0].unlink()
+    found = load_arrays(layout, manifest, ["trainable/"])
+    assert contents(found) == contents(state_at(2)[:2])
+    with pytest.raises(DamagedError, match="the pack is missing"):
+        load_arrays(layout, manifest)
+
+
+def test_what_has_not_changed_is_not_written_again(root):
+    layout = make_run(root, 1)
+    # Another process goes on: it knows from the manifest what is there.
+    with TinyRun(root) as run:
+        manifest = load_newest(layout, final=True)[0]
+        run.store.remember(manifest)
+        run.commit(2)
+        run.commit(3, state_at(2))
+    first, second = layout.all_packs()
+    assert second.stat().st_size < first.stat().st_size
+    third = load_manifest(layout.manifests()[-1])
+    assert {entry.name: entry.pack for entry in third.arrays} == {
+        "trainable/0": second.name,
+        "trainable/1": second.name,
+        "frozen/0": first.name,
+        "frozen/1": first.name,
+        "frozen/2": first.name,
+    }
+    assert loaded(layout) == (3, contents(state_at(2)), [])
+
+
+def test_the_same_bytes_of_another_type_or_shape_are_written_again(root):
+    zeros = [np.zeros(4, "float32"), np.zeros(4, "int32"), np.zeros((2, 2), "float32")]
+    with TinyRun(root) as run:
+        for step, values in enumerate(zeros):
+            run.commit(step, [array("w", values)])
+            assert loaded(run.layout) == (step, contents([array("w", values)]), [])
+
+
+def test_a_final_checkpoint_is_another_than_the_last_of_the_training(root):
+    with TinyRun(root) as run:
+        run.commit(3)
+        run.commit(3, state_at(8), final=True)
+    assert loaded(run.layout, final=True)[1] == contents(state_at(8))
+    assert loaded(run.layout, final=False)[1] == contents(state_at(3))
+
+
+def test_two_arrays_of_one_name_are_refused_before_they_are_written(root):
+    layout = make_run(root, 1)
+    with TinyRun(root) as run, pytest.raises(ValueError, match=r"two arrays .* named 'w'"):
+        run.commit(2, [array("w", np.zeros(1)), array("w", np.ones(1))])
+    assert loaded(layout) == (1, contents(state_at(1)), [])
+    assert len(layout.all_packs()) == 1
+
+
+def test_the_order_of_writes_is_the_one_documented(root, monkeypatch):
+    with TinyRun(root) as run:
+        done = record(monkeypatch, root)
+        run.commit(1)
+        (pack,) = run.layout.all_packs()
+        assert done == [
+            f"sync packs/{pack.name}",
+            "sync packs",
+            "sync journal.jsonl",
+            "sync checkpoints/temporary",
+            "rename checkpoints/temporary to checkpoints/0000000001.json",
+            "sync checkpoints",
+        ]
+
+
+# damage
+
+
+def test_a_damaged_newest_falls_back_and_is_named(root):
+    layout = make_run(root, 1, 2)
+    pack = layout.all_packs()[-1]
+    whole = pack.read_bytes()
+    for length in range(len(whole)):
+        pack.write_bytes(whole[:length])
+        step, found, (finding,) = loaded(layout)
+        assert (step, found) == (1, contents(state_at(1)))
+        assert pack.name in finding
+    pack.write_bytes(whole)
+    flip(pack, -1)
+    step, found, (finding,) = loaded(layout)
+    assert (step, found) == (1, contents(state_at(1)))
+    assert f"{pack}: the BLAKE3 of trainable/1 should be " in finding
+    pack.unlink()
+    assert loaded(layout)[2] == [f"{pack}: the pack is missing"]
+
+
+def test_none_sound_is_an_error_that_names_each_finding(root):
+    layout = make_run(root, 1, 2, 3)
+    layout.all_packs()[0].unlink()
+    flip(layout.manifests()[1])
+    with pytest.raises(NoCheckpointError) as raised:
+        load_newest(layout, final=True)
+    assert str(raised.value).count("the pack is missing") == 2
+    assert str(raised.value).count("0000000002.json") == 1
+    assert len(verify(layout).findings) == 3
+
+
+def test_a_run_without_checkpoints_says_so(root):
+    layout = make_run(root)
+    with pytest.raises(NoCheckpointError, match="has no sound checkpoint"):
+        load_newest(layout, final=True)
+
+
+def test_what_the_disk_cannot_read_is_damaged_too(root):
+    layout = make_run(root, 1)
+    (layout.checkpoints / "0000000002.json").symlink_to("/proc/self/mem")
+    if not (layout.checkpoints / "0000000002.json").exists():
+        pytest.skip("no file here that answers a read with EIO")
+    step, found, (finding,) = loaded(layout)
+    assert (step, found) == (1, contents(state_at(1)))
+    assert "0000000002.json: the disk cannot read it (Input/output error)" in finding
+
+
+def test_a_pack_that_is_no_file(root):
+    layout = make_run(root, 1, 2)
+    pack = layout.all_packs()[-1]
+    pack.unlink()
+    os.mkfifo(pack)
+    assert loaded(layout)[0] == 1
+    pack.unlink()
+    for other in layout.all_packs():
+        other.unlink()
+    layout.packs.rmdir()
+    layout.packs.write_bytes(b"")
+    with pytest.raises(NoCheckpointError, match="the pack is missing"):
+        load_newest(layout, final=True)
+
+
+def test_every_byte_flipped_and_every_length_cut(root):
+    """Damage anywhere is found, or does no harm; other bytes are never loaded."""
+    with TinyRun(root) as run:
+        run.commit(1)
+        for epoch in range(2):
+            run.journal.append(EpochEnded(1.0, epoch, epoch + 1, {"loss": 0.125}))
+        run.commit(2, metrics={"loss": 0.125}, epoch_end=True)
+    expected = {step: contents(state_at(step)) for step in (1, 2)}
+    assert verify(run.layout).findings == ()
+    harms = 0
+    for path, whole in files_of(root).items():
+        for offset in range(0, len(whole), 3):  # all of them would take ten seconds
+            mask = (0x01, 0x20, 0x80, 0xFF)[offset % 4]
+            harmed = bytearray(whole)
+            harmed[offset] ^= mask
+            harms += judge(run.layout, path, bytes(harmed), expected)
+        for length in range(0, len(whole), 11):
+            harms += judge(run.layout, path, whole[:length], expected)
+        path.write_bytes(whole)
+    assert harms > 1000
+    assert verify(run.layout).findings == ()
+
+
+def judge(layout, path, harmed, expected):
+    path.write_bytes(harmed)
+    found = verify(layout).findings
+    try:
+        step, arrays, damaged = loaded(layout)
+    except HoldfastError:
+        assert found
+        return True
+    assert arrays == expected[step]
+    if step != max(expected):
+        assert damaged
+        assert found
+    return bool(found)
+
+
+# beside a writer
+
+
+def test_a_reader_beside_a_writer_that_prunes_always_finds_the_newest(root):
+    done = threading.Event()
+    with TinyRun(root) as run:
+        run.commit(1)
+        pruner = Pruner(run.layout, Keep(last=1, best=0))
+
+        def write():
+            step = 1
+            while not done.is_set():
+                step += 1
+                run.commit(step)
+                pruner.prune(newest=step)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            last = 0
+            while last < 300:
+                step, found, damaged = loaded(run.layout)
+                assert found == contents(state_at(step))
+                assert damaged == []
+                assert step >= last
+                last = step
+                assert verify(run.layout).findings == ()
+        finally:
+            done.set()
+            writer.join()
+
+
+# the writer's thread and the disk
+
+
+def outcomes_of(run, *snapshots, keep=None):
+    outcomes = []
+    writer = Writer(run.store, Pruner(run.layout, keep or Keep()), outcomes.append)
+    for item in snapshots:
+        writer.submit(item)
+    writer.wait()
+    assert not writer.busy
+    return outcomes
+
+
+def test_the_writer_commits_and_prunes_and_tells(root):
+    with TinyRun(root) as run:
+        snapshots = [snapshot(step) for step in (1, 2, 3, 4)]
+        outcomes = outcomes_of(run, *snapshots, snapshot(4, final=True))
+    assert [(item.position.total, item.final, item.error) for item in outcomes] == [
+        (1, False, None),
+        (2, False, None),
+        (3, False, None),
+        (4, False, None),
+        (4, True, None),
+    ]
+    assert all(item.bytes > 0 and item.seconds > 0 for item in outcomes)
+    names = [path.name for path in run.layout.manifests()]
+    assert names == ["0000000003.json", "0000000004.json", "0000000004-final.json"]
+
+
+def test_a_disks_error_is_an_outcome_and_the_next_commit_goes_well(root):
+    with TinyRun(root) as run:
+        run.commit(1)
+        aside = run.layout.packs.rename(root / "aside")
+        (outcome,) = outcomes_of(run, snapshot(2))
+        assert isinstance(outcome.error, FileNotFoundError)
+        assert outcome.position == Position(0, 2, 2)
+        aside.rename(run.layout.packs)
+        (outcome,) = outcomes_of(run, snapshot(3))
+        assert outcome.error is None
+    assert loaded(run.layout) == (3, contents(state_at(3)), [])
+
+
+def test_any_other_error_in_the_thread_is_raised_where_one_waits(root):
+    with TinyRun(root) as run:
+        told = []
+        writer = Writer(run.store, Pruner(run.layout, Keep()), told.append)
+        writer.submit(snapshot(1, [Array("w", "object", (1,), memoryview(b"x"))]))
+        with pytest.raises(KeyError, match="object"):
+            writer.wait()
+        assert told == []
+        writer.submit(snapshot(2))
+        writer.wait()
+    assert [item.position.total for item in told] == [2]
+
+
+FULL_DISK = """
+    import resource, sys
+    from pathlib import Path
+    import numpy as np
+    from holdfast.store.checkpoints import load_newest
+    from holdfast.store.prune import Pruner
+    from holdfast.store.retention import Keep
+    from holdfast.store.writer import Writer
+    from tiny_run import TinyRun, array, snapshot
+    with TinyRun(Path(sys.argv[1])) as run:
+        run.store.remember(load_newest(run.layout, final=True)[0])
+        outcomes = []
+        writer = Writer(run.store, Pruner(run.layout, Keep()), outcomes.append)
+        state = {"history": "x" * int(sys.argv[3])}
+        large = snapshot(2, [array("w", np.zeros(int(sys.argv[2]), "uint8"))], state=state)
+        small = snapshot(3)
+        for limit, item in ((8000, large), (8000, small), (resource.RLIM_INFINITY, large)):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            writer.submit(item)
+            writer.wait()
+            error = outcomes[-1].error
+            print(error and error.strerror, len(run.layout.all_packs()), *(
+                path.name for folder in (run.layout.packs, run.layout.checkpoints)
+                for path in folder.iterdir() if path.name.endswith(".tmp")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("pack", "manifest"), [(100_000, 1), (10, 100_000)], ids=["in the pack", "in the manifest"]
+)
+def test_a_full_disk_leaves_nothing_half_written_and_the_last_checkpoint(root, pack, manifest):
+    layout = make_run(root, 1)
+    said = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(root), str(pack), str(manifest)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.path.dirname(__file__)},
+        check=True,
+    )
+    # Refused: no pack too many. Then a smaller one fits, and with room again the large one.
+    assert said.stdout.splitlines() == ["File too large 1", "None 2", "None 3"]
+    assert verify(layout).findings == ()
+    assert [path.name for path in layout.manifests()] == [
+        "0000000001.json", "0000000002.json", "0000000003.json",
+    ]  # fmt: skip
+    assert loaded(layout)[:2] == (3, contents(state_at(3)))

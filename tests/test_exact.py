@@ -193,3 +193,12 @@ def test_random_state_of_python_numpy_and_keras_goes_on(blobs, tmp_path):
     restart_at_every_step(make, tmp_path)
     assert callbacks[-1].drawn == callbacks[0].drawn
     assert len(set(callbacks[0].drawn)) == 3
+
+
+def test_a_loss_that_is_no_number_is_the_same_no_number(blobs, tmp_path):
+    def make(seed):
+        keras.utils.set_random_seed(seed)
+        return arguments(blobs, [], learning_rate=1e30, epochs=2, validation_data=None)
+
+    found = restart_at_every_step(make, tmp_path)
+    assert not np.isfinite(found.history["loss"][-1])

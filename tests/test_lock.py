@@ -1,5 +1,6 @@
 """The lock: one writer a run, told by name, and gone with its process however that ends."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -153,6 +154,24 @@ def test_one_who_waited_while_the_run_was_moved_aside_locks_the_new_one(path):
         Lock(path, patience=0)
     assert taken(aside / "lock")
     got[0].release()
+
+
+def test_a_lock_that_was_moved_aside_while_it_was_opened_is_not_the_runs(path, monkeypatch):
+    first = Lock(path)
+    real = fcntl.flock
+
+    def moved_just_before(handle, operation):
+        monkeypatch.setattr(fcntl, "flock", real)
+        path.parent.rename(path.parent.with_name("run.old-1"))
+        first.release()
+        path.parent.mkdir()
+        real(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", moved_just_before)
+    lock = Lock(path)
+    assert holder(path).pid == os.getpid()
+    assert taken(path.parent.with_name("run.old-1") / "lock")
+    lock.release()
 
 
 def test_where_the_directory_is_missing_it_says_so(tmp_path):

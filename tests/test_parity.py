@@ -313,3 +313,41 @@ def test_convolutions_go_one_compiled_step_at_a_time_with_the_same_weights(digit
     run = holdfast.Run(tmp_path / "run")
     for ours, theirs in zip(fit(run.fit), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_what_hooks_change_before_the_first_batch_is_seen_by_the_step(tmp_path):
+    """Keras traces a step at the first batch, when `on_epoch_begin` has been."""
+
+    class Weighted(Subclassed):
+        beta = 0.0
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return self.beta * ops.mean(y_pred**2)
+
+    class Sets(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.beta = 3.0
+
+    def losses(fit):
+        keras.utils.set_random_seed(7)
+        model = Weighted()
+        model.compile("sgd")
+        options = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
+        return fit(model, x=X, y=Y, callbacks=[Sets()], **options).history["loss"]
+
+    expected = losses(lambda model, **options: model.fit(**options))
+    np.testing.assert_allclose(losses(holdfast.Run(tmp_path / "run").fit), expected, rtol=1e-5)
+    assert expected[0] > 0
+
+
+def test_callbacks_are_told_the_steps_as_by_keras(tmp_path):
+    def steps(fit):
+        callback = keras.callbacks.Callback()
+        options = {"batch_size": 8, "verbose": 0, "steps_per_epoch": 9}
+        fit(sequential(), x=X, y=Y, callbacks=[callback], **options)
+        return callback.params["steps"]
+
+    with pytest.warns(UserWarning, match="ran out of data"):
+        assert steps(lambda model, **options: model.fit(**options)) == 9
+    with pytest.warns(UserWarning, match="steps_per_epoch=9 is more than the 6 batches"):
+        assert steps(holdfast.Run(tmp_path / "run").fit) == 9

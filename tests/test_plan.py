@@ -191,3 +191,72 @@ def test_kinds_of_arrays(blobs, tmp_path):
         fit(tmp_path / f"run{number}", make_model(), (given, y))
         digests.add(holdfast.Run(tmp_path / f"run{number}").digest())
     assert len(digests) == 1
+
+
+def test_a_run_without_a_checkpoint_takes_a_new_plan(blobs, tmp_path):
+    """Validation data of the wrong width fails before the first step; mended, it trains."""
+    x, y = blobs
+    with pytest.raises(ValueError, match="incompatible") as caught:
+        fit(tmp_path / "run", make_model(), blobs, validation_data=(x[:, :4], y))
+    assert any("nothing was trained" in note for note in caught.value.__notes__)
+    assert not holdfast.Run(tmp_path / "run").checkpoints
+    history = fit(tmp_path / "run", make_model(), blobs, validation_data=(x, y))
+    assert history.epoch == [0, 1]
+
+
+def test_a_layers_own_random_seed_is_no_change(tmp_path):
+    """RandomCrop draws a seed where none is given, and has it in its configuration."""
+    x, y = np.zeros((12, 6, 6, 1), "float32"), np.zeros((12, 1), "float32")
+
+    def crops():
+        model = keras.Sequential(
+            [keras.layers.RandomCrop(6, 6), keras.layers.Flatten(), keras.layers.Dense(1)]
+        )
+        model.compile("sgd", "mse")
+        return model
+
+    fit(tmp_path / "run", crops(), (x, y), epochs=1)
+    assert fit(tmp_path / "run", crops(), (x, y), epochs=2).epoch == [0, 1]
+
+
+def test_the_rate_of_a_model_that_failed_in_this_process_is_no_change(blobs, tmp_path):
+    """In a notebook: one callback has changed the rate, the next one fails; run the cell again."""
+
+    class Fails(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1 and not self.params.get("mended"):
+                raise OSError("the cable")
+
+    model = make_model()
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+    with pytest.raises(OSError, match="the cable"):
+        fit(tmp_path / "run", model, blobs, callbacks=[scheduler, Fails()])
+    history = fit(tmp_path / "run", model, blobs, callbacks=[scheduler])
+    np.testing.assert_allclose(history.history["learning_rate"], [0.005, 0.0025])
+
+
+def test_a_schedule_that_cannot_describe_itself_trains(blobs, tmp_path):
+    class Own(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.01 / (1 + keras.ops.cast(step, "float32"))
+
+    model = make_model()
+    model.compile(keras.optimizers.SGD(Own()), model.loss)
+    assert fit(tmp_path / "run", model, blobs).epoch == [0, 1]
+
+
+def test_what_keras_would_call_and_holdfast_would_not_is_refused(blobs, tmp_path):
+    class Preprocesses(keras.Sequential):
+        def fit(self, x, y, **options):
+            return super().fit(x * 10, y, **options)
+
+    model = Preprocesses([keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    with pytest.raises(errors.UnsupportedError, match="Preprocesses overrides fit"):
+        fit(tmp_path / "run", model, blobs)
+
+
+def test_masked_arrays_are_refused_as_in_keras(blobs, tmp_path):
+    x, y = blobs
+    with pytest.raises(errors.UnsupportedError, match="x holds a masked array"):
+        fit(tmp_path / "run", make_model(), (np.ma.masked_array(x, mask=x > 1), y))

@@ -139,6 +139,51 @@ def test_a_model_of_own_parts(serializable, digits, tmp_path):
         run.load_weights(wrong)
 
 
+def test_weights_for_another_architecture_are_refused_not_half_loaded(trained):
+    run, _, _ = trained
+    unbuilt = keras.Sequential([keras.layers.Dense(16), keras.layers.Dense(10)])
+    with pytest.raises(errors.DamagedError, match="is the model built"):
+        run.load_weights(unbuilt)
+    smaller = keras.Sequential([keras.Input((64,)), keras.layers.Dense(16)])
+    with pytest.raises(errors.DamagedError, match="has 2 variables that the model has not"):
+        run.load_weights(smaller)
+
+
+def test_layers_that_derive_from_their_variables_are_whole_after_loading(tmp_path):
+    """Normalization keeps mean and variance twice: as variables, and ready for use."""
+    random = np.random.default_rng(1)
+    x, y = random.normal(5, 3, (40, 4)).astype("float32"), random.normal(size=(40, 1))
+
+    def normalizing(adapted):
+        layer = keras.layers.Normalization()
+        if adapted:
+            layer.adapt(x)
+        model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    run = holdfast.Run(tmp_path / "run")
+    model = normalizing(adapted=True)
+    run.fit(model, x, y, epochs=2, verbose=0)
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(run.load_model().predict(x, verbose=0), expected)
+    other = normalizing(adapted=False)
+    run.load_weights(other)
+    np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
+
+
+def test_a_relative_path_holds_when_a_callback_changes_the_directory(digits, tmp_path, monkeypatch):
+    import os
+
+    monkeypatch.chdir(tmp_path)
+    x, y = digits
+    away = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os.chdir("/"))
+    run = holdfast.Run("runs/a")
+    run.fit(make_model(), x, y, epochs=2, verbose=0, callbacks=[away])
+    assert run.status == "finished"
+    assert (tmp_path / "runs" / "a" / "run.json").is_file()
+
+
 def test_a_damaged_newest_checkpoint_is_passed_over_and_said(digits, tmp_path, capsys):
     x, y = digits
     run = holdfast.Run(tmp_path / "run")

@@ -1,5 +1,6 @@
 """Checkpoints: wholly there or not there, never of other bytes, whatever became of the files."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from holdfast.errors import (
 )
 from holdfast.events import EpochEnded
 from holdfast.run import Run
+from holdfast.store import checkpoints, files
 from holdfast.store.checkpoints import load_arrays, load_manifest, load_newest
 from holdfast.store.prune import Pruner
 from holdfast.store.retention import Keep
@@ -261,6 +263,43 @@ def test_a_reader_beside_a_writer_that_prunes_always_finds_the_newest(root):
             writer.join()
 
 
+@pytest.mark.parametrize("moment", ["newest", "load_manifest"])
+def test_what_is_pruned_after_it_was_listed_or_half_read_is_passed_over(root, monkeypatch, moment):
+    with TinyRun(root) as run:
+        run.commit(1)
+        steps = iter(range(2, 5))
+        real = getattr(checkpoints, moment)
+
+        def then_the_writer_goes_on(*arguments):
+            found = real(*arguments)
+            for step in steps:
+                run.commit(step, [array("w", np.full(3, step))])
+                Pruner(run.layout, Keep(last=1, best=0)).prune(newest=step)
+                break
+            return found
+
+        monkeypatch.setattr(checkpoints, moment, then_the_writer_goes_on)
+        step, found, damaged = loaded(run.layout)
+        assert (step, damaged) == (4, [])
+        assert found == contents([array("w", np.full(3, 4))])
+
+
+def test_a_run_whose_checkpoints_never_last_as_long_as_a_reader_says_so(root, monkeypatch):
+    with TinyRun(root) as run:
+        run.commit(1)
+        real, steps = checkpoints.newest, itertools.count(2)
+
+        def then_all_go(layout):
+            found = real(layout)
+            run.commit(next(steps))
+            files.remove(found)
+            return found
+
+        monkeypatch.setattr(checkpoints, "newest", then_all_go)
+        with pytest.raises(NoCheckpointError, match="was pruned while it was read"):
+            load_newest(run.layout, final=True)
+
+
 # the writer's thread and the disk
 
 
@@ -307,10 +346,15 @@ def test_any_other_error_in_the_thread_is_raised_where_one_waits(root):
     with TinyRun(root) as run:
         told = []
         writer = Writer(run.store, Pruner(run.layout, Keep()), told.append)
-        writer.submit(snapshot(1, [Array("w", "object", (1,), memoryview(b"x"))]))
-        with pytest.raises(KeyError, match="object"):
-            writer.wait()
+        for wrong, error in (
+            (snapshot(1, [Array("w", "object", (1,), memoryview(b"x"))]), KeyError),
+            (snapshot(1, state={"callback": object()}), TypeError),
+        ):
+            writer.submit(wrong)
+            with pytest.raises(error, match="object"):
+                writer.wait()
         assert told == []
+        assert list(files_of(run.layout.packs)) == []
         writer.submit(snapshot(2))
         writer.wait()
     assert [item.position.total for item in told] == [2]

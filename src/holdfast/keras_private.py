@@ -7,6 +7,7 @@
 | `Model._symbolic_build` | builds model, metrics and optimizer from a batch's shapes |
 | `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
 | `pythonify_logs` | the same numbers, in the same order, as callbacks are told |
+| `Layer._flatten_layers`, `finalize_state` | Normalization derives from what was loaded |
 | `Variable._value` | hands arrays back to a model without a check and copy a step |
 | `global_state`, the global seed generator | random state that Keras has no call to read |
 
@@ -29,6 +30,7 @@ __all__ = [
     "attach",
     "build",
     "epoch_logs",
+    "finalize",
     "get_global_seed_generator",
     "packed",
     "pythonify_logs",
@@ -56,6 +58,13 @@ def attach(variables: Iterable[Any], values: Sequence[Any]) -> None:
     """Make `values`, arrays of the backend, the values of a model's variables."""
     for variable, value in zip(variables, values, strict=True):
         variable._value = value
+
+
+def finalize(model: Any) -> None:
+    """Let layers compute what they derive from their variables, as Keras does after loading."""
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
 
 
 def get_global_seed_generator() -> Any | None:

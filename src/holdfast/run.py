@@ -81,7 +81,8 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        # Absolute, since a callback may change the working directory.
+        self.path = Path(path).absolute()
         self._layout = Layout(self.path)
         if "jax" in sys.modules:
             # The model is usually built after this, and building it compiles too.

@@ -115,7 +115,7 @@ def _stopped(run: Run, arguments: dict[str, Any], moment: int) -> bool:
 def _compare(expected: tuple[Any, ...], run: Run, history: Any, where: str) -> None:
     found = (run.digest(), history.history, history.epoch)
     for what, was, now in zip(("digest", "history", "epochs"), expected, found, strict=True):
-        if was != now:
+        if repr(was) != repr(now):  # NaN is not equal to itself
             raise NotExactError(f"stopped at {where}, {what} should be {was}, found {now}")
 
 

@@ -103,7 +103,13 @@ def check_arrays(value: Any, name: str) -> None:
                 "(numpy, memory-mapped or JAX), and lists, tuples and dicts of arrays; "
                 "of other data, convert what fits in memory with numpy.asarray."
             )
-        dtype = np.dtype(leaf.dtype)
+        if isinstance(leaf, np.ma.MaskedArray):
+            raise UnsupportedError(
+                f"{name} holds a masked array, whose mask Keras would not see. Fill it "
+                "(x.filled(value)) and pass the mask as sample_weight or as an input."
+            )
+        # A pandas frame has a type a column: as an array it has one.
+        dtype = np.dtype(leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype)
         if dtype.kind in "OSUMm":
             raise UnsupportedError(
                 f"{name} holds an array of type {dtype}; expected numbers or booleans"
@@ -111,7 +117,7 @@ def check_arrays(value: Any, name: str) -> None:
 
 
 def _as_numpy(array: Any) -> NDArray[Any]:
-    return np.asanyarray(array)
+    return np.asarray(array)
 
 
 def device_type(array: NDArray[Any]) -> str:

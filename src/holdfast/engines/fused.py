@@ -17,6 +17,7 @@ A last partial batch is its own program, of one step.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from holdfast.data.source import Source
 from holdfast.engines import cache
 from holdfast.engines.base import Logs
 from holdfast.engines.feed import Feed, make_feed
-from holdfast.state import variables
+from holdfast.state import rng, variables
 
 State = tuple[list[Any], ...]
 Way = Literal["loop", "ahead", "eager"]
@@ -157,17 +158,13 @@ class _Phase:
         self._source = source
         self._feed = feed
         self._programs: dict[int, Program] = {}
-        self._step = step
+        # Inlined where it is called. It is traced with the first batch and not before, as in
+        # Keras: until then hooks may change what a step reads.
+        self._step = step if eager else jax.jit(step, inline=True)
         self.way: Way = "eager"
         if not eager:
-            # Inlined where it is called; traced once, here, for all programs.
-            compiled = jax.jit(step, inline=True)
-            self._step = compiled
-            traced = compiled.trace(carried, kept, _batch_shapes(source))
-            self._logs = jax.tree.map(
-                lambda info: np.zeros(info.shape, info.dtype), traced.out_info[0]
-            )
-            slow = "conv_general_dilated" in set(_primitives(traced.jaxpr.jaxpr))
+            dry = _dry_run(step, carried, kept, source)
+            slow = "conv_general_dilated" in set(_primitives(dry.jaxpr))
             self.way = "ahead" if slow and jax.default_backend() == "cpu" else "loop"
 
     def run(
@@ -220,12 +217,17 @@ class _Phase:
             return result
 
         compiled = jax.jit(loop, donate_argnums=self._donated)
+        nothing: Logs | None = None
 
         def run(
             carried: State, kept: State, data: Any, order: Any, row: int, count: int
         ) -> tuple[State, Logs]:
+            nonlocal nothing
+            if nothing is None:
+                _, shapes = jax.eval_shape(one, carried, kept, data, order, np.int32(0))
+                nothing = jax.tree.map(lambda info: np.zeros(info.shape, info.dtype), shapes)
             result: tuple[State, Logs] = compiled(
-                carried, self._logs, kept, data, order, np.int32(row), np.int32(count)
+                carried, nothing, kept, data, order, np.int32(row), np.int32(count)
             )
             return result
 
@@ -233,15 +235,20 @@ class _Phase:
 
 
 def _published(program: Program) -> Program:
-    """Return `program`; what its first call compiles is kept for the next attempt."""
+    """Return `program`; what its first call compiles is kept for the next attempt.
+
+    Every attempt traces anew, so tracing must not draw from the random state.
+    """
     first = True
 
     def run(*arguments: Any) -> tuple[State, Logs]:
         nonlocal first
-        result = program(*arguments)
-        if first:
-            cache.publish()
-            first = False
+        if not first:
+            return program(*arguments)
+        with rng.untouched():
+            result = program(*arguments)
+        cache.publish()
+        first = False
         return result
 
     return run
@@ -267,6 +274,20 @@ def _divide_for_test(state: State) -> tuple[State, State]:
     """Return what an evaluation step replaces, and what it reads."""
     trainable, fixed, _, metrics = state
     return (fixed, metrics), (trainable,)
+
+
+def _dry_run(step: StepFunction, carried: State, kept: State, source: Source) -> Any:
+    """Try a step on shapes alone: what is wrong with it shows before the first step is taken."""
+    shapes = _batch_shapes(source)
+    try:
+        with rng.untouched():
+            # JAX keeps traces by function: one of its own, so that training traces anew.
+            return jax.make_jaxpr(functools.partial(step))(carried, kept, shapes)
+    except Exception as error:
+        kind = "an evaluation step" if kept else "a training step"
+        given = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(shapes))
+        error.add_note(f"holdfast: nothing was trained: this came of trying {kind} on {given}")
+        raise
 
 
 def _batch_shapes(source: Source) -> Any:

@@ -16,8 +16,12 @@ from holdfast.types import Array, Json
 _NOT_STATE = {"model", "_model", "params"}
 
 
-def capture(callbacks: Sequence[Any], arrays: list[Array]) -> Json:
-    """Return the state of callbacks as JSON; arrays within are added to `arrays`."""
+def capture(callbacks: Sequence[Any], arrays: list[Array], *, copy: bool) -> Json:
+    """Return the state of callbacks as JSON; arrays within are added to `arrays`.
+
+    Without `copy`, large arrays are not copied: a callback that writes into one changes what
+    was captured.
+    """
     states = []
     for number, callback in enumerate(callbacks):
         name = f"callback/{number}"
@@ -29,7 +33,9 @@ def capture(callbacks: Sequence[Any], arrays: list[Array]) -> Json:
                 kept: list[Array] = []
                 try:
                     # Keras's own replace their arrays and never write into them.
-                    state[key] = encode(value, f"{name}/{key}", kept, copy=not _is_keras(callback))
+                    state[key] = encode(
+                        value, f"{name}/{key}", kept, copy=copy and not _is_keras(callback)
+                    )
                 except CannotKeepError:
                     continue
                 arrays.extend(kept)

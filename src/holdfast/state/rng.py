@@ -6,8 +6,10 @@ model; JAX has no state of its own.
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -26,26 +28,55 @@ def draw_seed() -> int:
     return int(np.random.randint(2**63 - 1, dtype=np.int64))
 
 
-def capture(arrays: list[Array]) -> Json:
-    """Return the random state as JSON; the generators' arrays are added to `arrays`."""
-    version, words, gauss = random.getstate()
-    arrays.append(to_array("random/python", np.array(words, dtype=np.uint32)))
-    state: dict[str, Any] = np.random.get_state(legacy=False)
-    arrays.append(to_array("random/numpy", np.array(state["state"]["key"])))
+@dataclass(frozen=True)
+class RandomState:
+    """The three generators' states, as they give them: cheap to take, and never changed."""
+
+    python: tuple[Any, ...]
+    numpy: Mapping[str, Any]
+    keras: Any
+
+
+def capture() -> RandomState:
+    """Return the random state."""
     generator = keras_private.get_global_seed_generator()
-    if generator is not None:
-        value = np.array(keras.ops.convert_to_numpy(generator.state))
+    return RandomState(
+        random.getstate(),
+        np.random.get_state(legacy=False),
+        None if generator is None else generator.state.value,
+    )
+
+
+def encode(state: RandomState, arrays: list[Array]) -> Json:
+    """Return the random state as JSON; the generators' arrays are added to `arrays`."""
+    version, words, gauss = state.python
+    arrays.append(to_array("random/python", np.array(words, dtype=np.uint32)))
+    legacy = state.numpy
+    arrays.append(to_array("random/numpy", np.array(legacy["state"]["key"])))
+    if state.keras is not None:
+        value = np.array(keras.ops.convert_to_numpy(state.keras))
         arrays.append(to_array("random/keras", value))
     return {
         "python": {"version": version, "gauss": gauss},
         "numpy": {
-            "generator": state["bit_generator"],
-            "position": int(state["state"]["pos"]),
-            "has_gauss": int(state["has_gauss"]),
-            "gauss": float(state["gauss"]),
+            "generator": legacy["bit_generator"],
+            "position": int(legacy["state"]["pos"]),
+            "has_gauss": int(legacy["has_gauss"]),
+            "gauss": float(legacy["gauss"]),
         },
-        "keras": generator is not None,
+        "keras": state.keras is not None,
     }
+
+
+@contextlib.contextmanager
+def untouched() -> Iterator[None]:
+    """Put Python's and numpy's random state back to what it was before."""
+    python, legacy = random.getstate(), np.random.get_state(legacy=False)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)
 
 
 def restore(state: Json, arrays: Mapping[str, Array]) -> None:

@@ -46,8 +46,9 @@ class Held:
         position: where it was captured.
         values: of all variables, as immutable arrays of the backend.
         course: a copy whose `rows` are shared; the first `epochs` of them count.
-        arrays: of random and callback state.
-        random, callbacks: their state as JSON.
+        arrays: of callback state.
+        random: the state of the generators.
+        callbacks: their state as JSON.
     """
 
     position: Position
@@ -55,17 +56,26 @@ class Held:
     course: Course
     epochs: int
     arrays: tuple[Array, ...]
-    random: Json
+    random: rng.RandomState
     callbacks: Json
 
 
 def hold(
-    position: Position, values: Sequence[Any], callbacks: Sequence[Any], course: Course
+    position: Position,
+    values: Sequence[Any],
+    callbacks: Sequence[Any],
+    course: Course,
+    *,
+    copy: bool,
 ) -> Held:
-    """Capture the state. Cheap: it copies no variable and no history."""
+    """Capture the state. Cheap: it copies no variable and no history.
+
+    With `copy`, large arrays of callbacks are copied, as they must be where the callbacks may
+    run on before the snapshot is written.
+    """
     arrays: list[Array] = []
-    random = rng.capture(arrays)
-    states = callback_state.capture(callbacks, arrays)
+    random = rng.capture()
+    states = callback_state.capture(callbacks, arrays, copy=copy)
     return Held(position, values, replace(course), len(course.rows), tuple(arrays), random, states)
 
 
@@ -83,6 +93,7 @@ def make_snapshot(
         to_array(name, copy, label)
         for (name, label), copy in zip(variables.names(model), copies, strict=True)
     ]
+    random = rng.encode(held.random, arrays)
     arrays.extend(held.arrays)
     state = {
         "seed": held.course.seed,
@@ -91,7 +102,7 @@ def make_snapshot(
         "history": encode(
             [list(row) for row in held.course.rows[: held.epochs]], "history", arrays
         ),
-        "random": held.random,
+        "random": random,
         "callbacks": held.callbacks,
     }
     metrics = {name: value for name, value in held.course.logs.items() if isinstance(value, float)}

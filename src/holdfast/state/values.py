@@ -37,6 +37,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "numpy.greater": np.greater,
 }
 _DEEPEST = 24
+_SMALL = 1 << 20
 
 
 class CannotKeepError(Exception):
@@ -65,7 +66,8 @@ def encode(
         value: to encode.
         name: of the value: a path, which names its arrays and stands in errors.
         arrays: the snapshot's arrays so far.
-        copy: whether numpy arrays may be written to later, and so are copied.
+        copy: whether large numpy arrays may be written to later, and so are copied; small
+            ones always are.
 
     Raises:
         CannotKeepError: the value, or a part of it, is of another kind.
@@ -132,7 +134,7 @@ def decode(value: Json, arrays: Mapping[str, Array]) -> Any:
 
 def _encode_array(value: Any, name: str, arrays: list[Array], copy: bool) -> Json:
     kept = value
-    if copy or not isinstance(value, np.ndarray):
+    if copy or not isinstance(value, np.ndarray) or value.nbytes <= _SMALL:
         kept = np.array(keras.ops.convert_to_numpy(value))
     if not storable(kept.dtype.name):
         raise CannotKeepError(f"{name} is an array of type {kept.dtype}")

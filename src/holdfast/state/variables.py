@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from holdfast import keras_private
 from holdfast.errors import DamagedError
 from holdfast.state.values import from_array
 from holdfast.types import Array
@@ -40,8 +41,9 @@ def load(model: Any, arrays: Mapping[str, Array], which: tuple[str, ...] = GROUP
     """Assign arrays to a model's variables, by name.
 
     Raises:
-        DamagedError: an array is missing or of another shape than its variable.
+        DamagedError: an array is missing, left over, or of another shape than its variable.
     """
+    left = {name for name in arrays if name.partition("/")[0] in which}
     for group, variables in zip(GROUPS, groups(model), strict=True):
         if group not in which:
             continue
@@ -54,5 +56,12 @@ def load(model: Any, arrays: Mapping[str, Array], which: tuple[str, ...] = GROUP
                     f"{name} ({variable.path}) should have shape {tuple(variable.shape)}, "
                     f"found {found}"
                 )
+            left.discard(name)
             # A copy: some backends keep a view of the memory they are given.
             variable.assign(from_array(array).copy())
+    if left:
+        raise DamagedError(
+            f"the checkpoint has {len(left)} variables that the model has not, among them "
+            f"{min(left)}; is the model built, and of the same architecture?"
+        )
+    keras_private.finalize(model)

@@ -113,20 +113,20 @@ class Store:
         pack = self.layout.new_pack(snapshot.position.total)
         entries, new = self._divide(snapshot.arrays, pack.name)
         size = packs.write(pack, new) if new else 0
-        manifest = Manifest(
-            position=snapshot.position,
-            final=snapshot.final,
-            epoch_end=snapshot.epoch_end,
-            time=time.time(),
-            metrics=snapshot.metrics,
-            plan=self._plan,
-            versions=self._versions,
-            journal=snapshot.journal,
-            state=snapshot.state,
-            arrays=tuple(entries),
-        )
-        data = manifest.encode()
         try:
+            manifest = Manifest(
+                position=snapshot.position,
+                final=snapshot.final,
+                epoch_end=snapshot.epoch_end,
+                time=time.time(),
+                metrics=snapshot.metrics,
+                plan=self._plan,
+                versions=self._versions,
+                journal=snapshot.journal,
+                state=snapshot.state,
+                arrays=tuple(entries),
+            )
+            data = manifest.encode()
             self._journal.sync()
             # The rename within is the commit: before it the checkpoint is not there, after it
             # the checkpoint is wholly there.

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
+from weakref import WeakSet
 
 import keras
 import numpy as np
@@ -48,6 +49,9 @@ from holdfast.types import Array, Json, Position
 
 Found = tuple[Manifest, Sequence[Array]]
 
+# Optimizers that attempts in this process have worked with.
+_trained: WeakSet[Any] = WeakSet()
+
 
 def train(
     layout: Layout,
@@ -70,7 +74,7 @@ def train(
     reporter = Reporter(plan.verbose, plan.epochs)
     with _writing(layout, fresh, reporter):
         record = journal.read(layout.journal)
-        found = _find(layout, plan, reporter)
+        found = _find(layout, plan, model, reporter)
         if found is not None and found[0].final:
             if found[0].state["stopped"] or found[0].position.epoch >= plan.epochs:
                 return _return_finished(layout, model, record, found, reporter)
@@ -101,12 +105,11 @@ def _attempt(
         model=model,
         verbose=plan.verbose,
         epochs=plan.epochs,
-        steps=plan.train.schedule.steps(plan.initial_epoch),
+        steps=plan.train.schedule.steps_per_epoch or plan.train.schedule.batches,
     )
     model.stop_training = False
     callbacks.on_train_begin()
     _warn_of_what_cannot_be_kept(plan.callbacks)
-    # The engine first: random state is restored last, and tracing may draw from it.
     seed = found[0].state["seed"] if found else rng.draw_seed()
     engine = choose(model, plan.train, plan.validation, plan.callbacks, seed)
     course = Course(seed=seed, rows=history.rows)
@@ -150,6 +153,7 @@ def _attempt(
             course,
             position,
         )
+        _trained.add(model.optimizer)
         with interruption:
             if found is None:
                 loop.save_beginning()
@@ -191,34 +195,39 @@ def _check_place(layout: Layout) -> None:
             )
 
 
-def _find(layout: Layout, plan: Plan, reporter: Reporter) -> Found | None:
+def _find(layout: Layout, plan: Plan, model: Any, reporter: Reporter) -> Found | None:
     """Return the newest sound checkpoint, or None for a run that has none yet."""
     if not is_run(layout.root):
         return None
     identity = load_identity(layout)
     if not layout.manifests():
-        _compare(layout, identity.plan, plan, None)
-        return None
+        return None  # nothing was trained: whatever is asked for now is the plan
     try:
         manifest, arrays, damaged = load_newest(layout, final=True)
     except NoCheckpointError as error:
         raise NoCheckpointError(
             f"{error}\nTo train anew, use fresh=True: this run is moved aside and kept."
         ) from None
-    _compare(layout, identity.plan, plan, (manifest, arrays))
+    _compare(layout, identity.plan, plan, (manifest, arrays), model)
     for finding in damaged:
         reporter.insist(f"a newer checkpoint is damaged and was passed over: {finding}")
     return manifest, arrays
 
 
-def _compare(layout: Layout, then: Mapping[str, Json], plan: Plan, found: Found | None) -> None:
-    """Refuse another plan than the run was begun with."""
-    found_rate = _learning_rate(found) if found else None
+def _compare(
+    layout: Layout, then: Mapping[str, Json], plan: Plan, found: Found, model: Any
+) -> None:
+    """Refuse another plan than the run was begun with.
+
+    A learning rate is no difference where training itself has changed it: in the model of an
+    attempt in this process, or where it is the checkpoint's.
+    """
+    rate = repr(_learning_rate(found))
+    trained = model.optimizer in _trained
     different = [
-        difference
-        for difference in differences(then, plan.description)
-        # A callback may have changed it since: in the same process the model still has it.
-        if not (difference[0] == "optimizer, learning_rate" and difference[2] == repr(found_rate))
+        (name, was, now)
+        for name, was, now in differences(then, plan.description)
+        if not (name.endswith("learning_rate") and (trained or now == rate))
     ]
     if different:
         raise PlanChangedError(layout.root, different)
@@ -233,11 +242,9 @@ def _learning_rate(found: Found) -> float | None:
 
 
 def _begin(layout: Layout, model: Any, plan: Plan) -> None:
-    """Make the directory a run. One that was begun and has no checkpoint yet stays as it is."""
+    """Make the directory a run. One that was begun and has no checkpoint yet begins anew."""
     for folder in (layout.packs, layout.checkpoints):
         files.make_directory(folder)
-    if is_run(layout.root):
-        return
     write_identity(
         layout,
         Identity(
@@ -252,11 +259,13 @@ def _begin(layout: Layout, model: Any, plan: Plan) -> None:
 
 def _configuration(model: Any) -> Json:
     """Return the model as Keras serializes it, or None where it cannot be serialized."""
-    try:
-        config = keras.saving.serialize_keras_object(model)
-        return config if _is_json(config) else None
-    except (NotImplementedError, TypeError, ValueError):
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            config = keras.saving.serialize_keras_object(model)
+        except Exception:  # a user's own get_config may raise anything
+            return None
+    return config if _is_json(config) else None
 
 
 def _is_json(value: Any) -> bool:

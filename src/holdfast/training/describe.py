@@ -7,7 +7,8 @@ that building the same model twice in a notebook is no change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,17 @@ import numpy as np
 from holdfast.state import variables
 from holdfast.types import Json
 
-_NOT_ARCHITECTURE = {"build_config", "compile_config", "registered_name", "module", "name"}
+# A seed that nobody chose is another one in every process, and the state that grew from it is
+# in the checkpoint.
+_NOT_ARCHITECTURE = {"build_config", "compile_config", "registered_name", "module", "name", "seed"}
 _NOT_TRAINING = {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"}
 _LONGEST = 60
 
 
 def describe_model(model: Any) -> Json:
     """Return a model's class, its layers and the shapes of its variables."""
-    try:
-        config = _plain(model.get_config())
-    except (NotImplementedError, TypeError, ValueError):
-        # A subclassed model need not have one: its layers then speak for it.
-        config = {"layers": [_layer(layer) for layer in model.layers]}
+    # A subclassed model need not have a configuration: its layers then speak for it.
+    config = _configuration(model.get_config) or {"layers": [_layer(part) for part in model.layers]}
     places = dict(_places(config))
     trainable, fixed, *_ = variables.groups(model)
     return {
@@ -39,17 +39,14 @@ def describe_model(model: Any) -> Json:
 
 def describe_training(model: Any) -> dict[str, Json]:
     """Return a model's optimizer, losses and metrics, each under its topic."""
-    try:
-        compiled = _plain(model.get_compile_config())
-    except (NotImplementedError, TypeError, ValueError):
-        compiled = {"loss": _plain(model.loss)}
+    compiled = _configuration(model.get_compile_config) or {"loss": _plain(model.loss)}
     described = {
         topic: _without_names(value, {})
         for topic, value in compiled.items()
         if topic not in _NOT_TRAINING and topic != "optimizer"
     }
     optimizer = model.optimizer
-    config = _without_names(_plain(optimizer.get_config()), {}) if optimizer is not None else {}
+    config = _without_names(_configuration(optimizer.get_config), {})
     described["optimizer"] = {"class": type(optimizer).__name__, **config}
     return described
 
@@ -70,11 +67,21 @@ def differences(then: Json, now: Json, name: str = "") -> list[tuple[str, str, s
     ]
 
 
+def _configuration(get: Callable[[], Any]) -> dict[str, Json]:
+    """Return a configuration as JSON, or an empty one where its object cannot give one.
+
+    It may be a user's own code: a description is no reason to refuse a training, nor to warn.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _plain(get()) or {}
+        except Exception:
+            return {}
+
+
 def _layer(layer: Any) -> Json:
-    try:
-        config = _plain(layer.get_config())
-    except (NotImplementedError, TypeError, ValueError):
-        config = {}
+    config = _configuration(layer.get_config)
     inner = [_layer(part) for part in getattr(layer, "layers", [])]
     return {"class_name": type(layer).__name__, "config": config, "layers": inner}
 

@@ -221,14 +221,16 @@ class Loop:
             self._engine.attach()
         self._keeper.fail(held, error, self.position)
 
-    def _hold(self) -> Held:
+    def _hold(self, *, copy: bool = True) -> Held:
         self._course.logs = keras_private.pythonify_logs(self._course.logs)
-        return hold(self.position, self._engine.values(), self._plan.callbacks, self._course)
+        values, callbacks = self._engine.values(), self._plan.callbacks
+        return hold(self.position, values, callbacks, self._course, copy=copy)
 
     @contextlib.contextmanager
     def _hooks(self) -> Iterator[None]:
         """While this lasts, hooks run: the state before them stays held."""
-        self._sound = self._hold()
+        # Twice an epoch and nearly always for nothing: large arrays of callbacks stay theirs.
+        self._sound = self._hold(copy=False)
         self._engine.attach()
         yield
         self._sound = None

@@ -22,6 +22,12 @@ from holdfast.store.manifest import fingerprint
 from holdfast.training.describe import describe_model, describe_training
 from holdfast.types import Json
 
+_NOT_CALLED = {
+    "fit": "Do what it does before you call Run.fit.",
+    "make_train_function": "Override train_step instead.",
+    "make_test_function": "Override test_step instead.",
+}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -85,7 +91,7 @@ def make_plan(
         steps = _capped(steps or most, most, "steps_per_epoch")
     if verbose not in ("auto", 0, 1, 2):
         raise PlanError(f"verbose must be 'auto', 0, 1 or 2, found {verbose!r}")
-    if shuffle not in (True, False, "batch"):
+    if shuffle not in (True, False, None, "batch"):
         raise PlanError(f"shuffle must be True, False or 'batch', found {shuffle!r}")
     if not 0 <= validation_split < 1:
         raise PlanError(f"validation_split must be from 0 to below 1, found {validation_split!r}")
@@ -99,7 +105,7 @@ def make_plan(
         sample_weight,
         batch_size=_optional("batch_size", batch_size),
         class_weight=dict(class_weight) if class_weight is not None else None,
-        shuffle=shuffle,
+        shuffle=shuffle or False,
         steps_per_epoch=steps,
         initial_epoch=initial_epoch,
         validation_split=validation_split,
@@ -139,11 +145,11 @@ def _check_model(model: Any) -> None:
         raise PlanError("the model is not compiled: call model.compile(...) before fit")
     if model.optimizer is None:
         raise PlanError("the model is compiled without an optimizer: there is nothing to train by")
-    if type(model).make_train_function is not keras.Model.make_train_function:
-        raise UnsupportedError(
-            f"{type(model).__name__} overrides make_train_function, which Run.fit does not call. "
-            "Override train_step instead."
-        )
+    for name, instead in _NOT_CALLED.items():
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            raise UnsupportedError(
+                f"{type(model).__name__} overrides {name}, which Run.fit does not call. {instead}"
+            )
     if keras.distribution.distribution() is not None:
         raise UnsupportedError(
             "a keras.distribution is set; Run.fit trains on one device. "

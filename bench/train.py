@@ -31,12 +31,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 MNIST = Path("../shared/data/mnist.npz")
-EPOCHS = {"mlp": 21, "cnn": 4, "long": 121, "wide": 9}
+EPOCHS = {"mlp": 21, "cnn": 3, "long": 121, "wide": 9}
 SETS = {
     "mlp": ["loop", "keras-1", "keras-16", "keras-64", "keras-256", "holdfast"],
     "cnn": ["loop", "keras-1", "keras-16", "holdfast"],
     "long": ["bare", "holdfast"],
-    "wide": ["bare", "holdfast"],
+    "wide": ["keras-1", "bare", "holdfast"],
 }
 
 
@@ -93,21 +93,25 @@ def report(results: dict[str, dict[str, list[dict]]], rounds: int) -> None:
                 f"  {name:10} {statistics.median(values):.4f}  {min(values):.4f}  "
                 f"{max(values):.4f}  {ratio:.2f}"
             )
-    for model, what in (("long", "mlp"), ("wide", "200 MB of state")):
-        if model not in results:
-            continue
-        with_, without = results[model]["holdfast"], results[model]["bare"]
-        ratios = [a["mean"] / b["mean"] for a, b in zip(with_, without, strict=True)]
-        extra = [a["peak"] - b["peak"] for a, b in zip(with_, without, strict=True)]
-        state = with_[0]["state"]
-        print(
-            f"\n{what}: mean epoch with default checkpoints over without: "
-            f"{statistics.median(ratios):.4f} (least {min(ratios):.4f}, most {max(ratios):.4f}), "
-            f"{statistics.median(run['checkpoints'] for run in with_):.0f} checkpoints in "
-            f"{statistics.median(run['mean'] for run in with_) * (EPOCHS[model] - 1):.1f} s\n"
-            f"  peak memory over without: {statistics.median(extra) / 1e6:.0f} MB; "
-            f"the state is {state / 1e6:.1f} MB"
-        )
+    if "long" in results:
+        runs = results["long"]
+        for figure in ("median", "mean"):
+            pairs = zip(runs["holdfast"], runs["bare"], strict=True)
+            ratios = [ours[figure] / bare[figure] for ours, bare in pairs]
+            print(
+                f"\nmlp, {EPOCHS['long'] - 1} epochs: {figure} epoch with default checkpoints over "
+                f"without: {statistics.median(ratios):.4f} "
+                f"(least {min(ratios):.4f}, most {max(ratios):.4f})",
+                end="",
+            )
+        count = statistics.median(run["checkpoints"] for run in runs["holdfast"])
+        seconds = statistics.median(run["mean"] for run in runs["holdfast"]) * EPOCHS["long"]
+        print(f"\n  {count:.0f} checkpoints in {seconds:.1f} s")
+    if "wide" in results:
+        runs = results["wide"]
+        print(f"\na state of {runs['holdfast'][0]['state'] / 1e6:.0f} MB: peak memory, MB")
+        for name, several in runs.items():
+            print(f"  {name:10} {statistics.median(run['peak'] for run in several) / 1e6:.0f}")
 
 
 def measure(model_name: str, contender: str, mnist: Path) -> dict:

@@ -79,9 +79,12 @@ def test_the_lock_of_a_killed_process_is_free_at_once(path, start, number):
 
 def test_a_forked_worker_that_outlives_its_parent_holds_nothing(path, start):
     fork = """
+        reading, writing = os.pipe()
         if (worker := os.fork()) == 0:
             lock.release()
+            os.write(writing, b"begun")
             time.sleep(60)
+        os.read(reading, 5)
         print("held", worker, flush=True)
         sys.stdin.read()
     """

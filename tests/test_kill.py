@@ -49,6 +49,10 @@ def epochs_recorded(run):
     return sum(event.name == "epoch_ended" for event in run.journal().lived())
 
 
+def attempts(run):
+    return sum(event.name == "attempt_started" for event in run.journal().events)
+
+
 def test_killed_at_20_random_moments(whole, tmp_path):
     """Any moment: while importing, compiling, training, writing, validating, resuming."""
     seed = time.time_ns() % 2**32
@@ -57,11 +61,11 @@ def test_killed_at_20_random_moments(whole, tmp_path):
     run = holdfast.Run(tmp_path / "run")
     positions = []
     while len(positions) < 20:
-        child = start(run.path, "--epochs", EPOCHS, "--slow", 0.05)
+        child = start(run.path, "--epochs", EPOCHS, "--slow", 0.15, "--every", 0.02)
         if moments.random() < 0.75:
             # After the attempt began: importing takes most of a short process's life.
-            attempts = len(run.journal().lived())
-            until(lambda before=attempts: len(run.journal().events) > before, child)
+            before = attempts(run)
+            until(lambda known=before: attempts(run) > known, child)
             time.sleep(moments.uniform(0, 0.4))
         else:
             time.sleep(moments.uniform(0, 2.5))
@@ -71,7 +75,7 @@ def test_killed_at_20_random_moments(whole, tmp_path):
             break
         assert child.returncode == -signal.SIGKILL, output
         positions.append(run.position)
-    found = finish(run.path, "--epochs", EPOCHS, "--slow", 0.05)
+    found = finish(run.path, "--epochs", EPOCHS)
     assert found == whole
     assert len(positions) >= 20, f"it ended after {len(positions)} kills: {positions}"
     assert any(position.step for position in positions), "no kill left a checkpoint in an epoch"
@@ -142,9 +146,9 @@ def test_more_epochs_go_on_and_a_finished_run_returns(whole, tmp_path):
     assert run.status == "finished"
     assert first["history"]["loss"] == whole["history"]["loss"][:4]
     assert finish(run.path, "--epochs", EPOCHS) == whole
-    attempts = sum(event.name == "attempt_started" for event in run.journal().events)
+    assert attempts(run) == 2
     assert finish(run.path, "--epochs", EPOCHS) == whole
-    assert sum(event.name == "attempt_started" for event in run.journal().events) == attempts == 2
+    assert attempts(run) == 2, "a finished run is no new attempt"
 
 
 def test_a_second_process_is_refused_with_the_first_ones_name(tmp_path):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -258,10 +259,9 @@ def test_progress_on_a_terminal_is_a_bar_with_steps_time_and_metrics(tmp_path):
     import os
     import pty
 
-    from tests.test_kill import PROGRAM
-
+    program = Path(__file__).parent / "programs" / "digits.py"
     main, child_end = pty.openpty()
-    command = [sys.executable, str(PROGRAM), str(tmp_path / "run"), "--verbose", "1"]
+    command = [sys.executable, str(program), str(tmp_path / "run"), "--verbose", "1"]
     child = subprocess.Popen(
         [*command, "--epochs", "40"], stdout=child_end, env={**os.environ, "COLUMNS": "120"}
     )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,12 +38,12 @@ _STYLES = {
 
 def say(text: str = "") -> None:
     """Print a line."""
-    _console().print(Text(plain(text)), soft_wrap=True)
+    _console().print(Text(plain(_from_here(text))), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Print what is wrong to the standard error, in few lines."""
-    lines = [line for line in text.splitlines() if line.strip()][:_LONGEST_COMPLAINT]
+    lines = [line for line in _from_here(text).splitlines() if line.strip()][:_LONGEST_COMPLAINT]
     console = Console(stderr=True, highlight=False)
     console.print(Text("holdfast: " + "\n".join(map(plain, lines))), soft_wrap=True)
 
@@ -83,6 +85,11 @@ def print_facts(facts: Mapping[str, str]) -> None:
 def plain(text: str) -> str:
     """Return a text without what a terminal would take for a command."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _from_here(text: str) -> str:
+    """Return a text with the paths below the working directory as people type them."""
+    return text.replace(f"{Path.cwd()}{os.sep}", "")
 
 
 def reason(error: OSError) -> str:

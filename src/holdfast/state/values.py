@@ -86,7 +86,9 @@ def encode(
         return _encode_function(value, name)
 
     def inner(part: Any, key: object) -> Json:
-        return encode(part, f"{name}/{key}", arrays, copy=copy, depth=depth + 1)
+        # A slash in a key would make it look like a path of two.
+        path = f"{name}/{str(key).replace('/', '%2F')}"
+        return encode(part, path, arrays, copy=copy, depth=depth + 1)
 
     if type(value) in (list, tuple):
         items = [inner(part, index) for index, part in enumerate(value)]

@@ -123,3 +123,9 @@ def test_the_benchmark_says_what_is_missing(tmp_path):
     found = run(command, tmp_path)
     assert found.returncode == 0
     assert "skipped: there is no MNIST at nowhere.npz" in found.stdout
+
+
+def test_the_benchmark_of_resuming(tmp_path):
+    found = run([sys.executable, str(ROOT / "bench" / "resume.py"), "--rounds", "1"], tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"resumed +\d\.\d\d s", found.stdout)

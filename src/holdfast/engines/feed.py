@@ -67,23 +67,31 @@ def make_feed(source: Source, seed: int, occupied: int) -> tuple[Feed, int]:
 
 
 class Resident:
-    """All samples on the device; each pass sends its order only."""
+    """All samples on the device; each pass sends its order only, worked out one pass ahead."""
 
     def __init__(self, source: Source, seed: int) -> None:
         self._source = source
         self._seed = seed
         self._data = jax.tree.map(lambda array: jax.device_put(_typed(array)), source.arrays)
-        self._pass: tuple[int, Any] | None = None
+        self._orders: dict[int, Future[Any]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="holdfast-feed")
 
     def window(self, number: int, batch: int) -> Window:
-        if self._pass is None or self._pass[0] != number:
-            order = self._source.order(self._seed, number).astype(np.int32)
-            self._pass = (number, jax.device_put(order))
+        self._orders = {
+            wanted: self._orders.get(wanted) or self._thread.submit(self._order, wanted)
+            for wanted in (number, number + 1)
+        }
+        order = self._orders[number].result()
         batches = self._source.schedule.batches - batch
-        return Window(self._data, self._pass[1], batch * self._source.batch_size, batches)
+        return Window(self._data, order, batch * self._source.batch_size, batches)
 
     def close(self) -> None:
-        self._data = self._pass = None
+        self._thread.shutdown(cancel_futures=True)
+        self._data = None
+        self._orders.clear()
+
+    def _order(self, number: int) -> Any:
+        return jax.device_put(self._source.order(self._seed, number).astype(np.int32))
 
 
 class Blocks:

@@ -173,13 +173,15 @@ def test_a_full_disk_never_ends_a_training(whole, tmp_path):
     finish(run.path, "--epochs", 2)
     saved = run.position
 
-    def limited():
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    child = start(run.path, "--epochs", 12, "--every", 0.01, preexec_fn=limited)
+    limited = (
+        "import os, resource, sys;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000));"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    program = [str(PROGRAM), str(run.path), "--epochs", "12", "--every", "0.01"]
+    child = subprocess.Popen(
+        [sys.executable, "-c", limited, *program], stderr=subprocess.PIPE, text=True
+    )
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 1
     assert "NotSavedError: the training has ended, and its last state could not be" in errors

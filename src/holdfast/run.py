@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.errors import (
     DamagedError,
+    MissingExtraError,
     NoCheckpointError,
     NotARunError,
     PlanError,
@@ -310,12 +311,16 @@ class Run:
         Raises:
             NoCheckpointError: there is no such checkpoint.
             DamagedError: its bytes are not what was written.
+            MissingExtraError: Keras has no backend installed.
             StoreError: the model was not made of parts that Keras can build again.
         """
         from holdfast.config import choose_backend
 
         choose_backend()
-        from holdfast.loading import build_model
+        try:
+            from holdfast.loading import build_model
+        except ModuleNotFoundError as error:  # Keras without a backend does not import
+            raise MissingExtraError(str(error.name), "jax", "Loading a model") from error
 
         return build_model(self._layout, self._choose(which).path, custom_objects)
 

@@ -123,7 +123,9 @@ def test_a_writer_gets_its_lock_beside_readers_that_ask_all_the_time(path):
         reader.start()
     try:
         for _ in range(20):
-            Lock(path).release()
+            lock = Lock(path)
+            assert holder(path).pid == os.getpid()
+            lock.release()
     finally:
         done.set()
         for reader in readers:

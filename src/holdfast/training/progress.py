@@ -22,13 +22,12 @@ class Reporter:
     Args:
         verbose: 0, 1 or 2, as `Model.fit`'s.
         epochs: of the plan.
-        console: where to print; by default the standard output.
     """
 
-    def __init__(self, verbose: int, epochs: int, console: Console | None = None) -> None:
+    def __init__(self, verbose: int, epochs: int) -> None:
         self._verbose = verbose
         self._epochs = epochs
-        self._console = console or Console(highlight=False)
+        self._console = Console(highlight=False)
         self._bar: Progress | None = None
         self._shown = 0.0
         self._began = 0.0

@@ -59,6 +59,11 @@ def check_arrays(layout: Layout, manifest: Manifest) -> None:
         pass
 
 
+def newest(layout: Layout) -> list[Path]:
+    """Return the paths of all manifests, newest first."""
+    return layout.manifests()[::-1]
+
+
 def load_newest(layout: Layout, *, final: bool) -> tuple[Manifest, list[Array], list[DamagedError]]:
     """Load the newest checkpoint that is sound, with or without final ones.
 
@@ -166,7 +171,7 @@ def _newest_sound(
     for _ in range(_LISTINGS):
         damaged: list[DamagedError] = []
         try:
-            for path in reversed(layout.manifests()):
+            for path in newest(layout):
                 try:
                     manifest = load_manifest(path)
                     if manifest.final and not final:

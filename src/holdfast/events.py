@@ -41,6 +41,8 @@ class AttemptStarted(Event):
 
     `journal` is the length the journal had at the checkpoint it went on from (0 for a new
     run): what the journal says of training between there and this line is another future.
+    `monitor` and `mode` say by which metric the run's best epoch is judged; without one it is
+    `val_loss`, or `loss` without validation.
     """
 
     name: ClassVar[str] = "attempt_started"
@@ -54,6 +56,8 @@ class AttemptStarted(Event):
     host: str
     pid: int
     versions: Mapping[str, str] = field(default_factory=dict)
+    monitor: str = ""
+    mode: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,42 @@ class EpochEnded(Event):
     epoch: int
     total: int
     logs: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Measured(Event):
+    """Within epoch `epoch` (counted from 0), after `step` of its `steps` steps: the logs then.
+
+    Recorded about once a second, for epochs that last longer.
+    """
+
+    name: ClassVar[str] = "measured"
+    time: float
+    epoch: int
+    step: int
+    steps: int
+    logs: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class RolledBack(Event):
+    """The training went back from `position`, after the step that did it, to `to`.
+
+    `journal` is the length the journal had at `to`: what it says of training between there and
+    this line was undone. `reason` says in words what was wrong, `samples` are the indices of
+    the samples in the batches that did it, `number` counts the rollbacks from 1, and
+    `learning_rate` is what it is from now on.
+    """
+
+    name: ClassVar[str] = "rolled_back"
+    time: float
+    position: Position
+    to: Position
+    journal: int
+    number: int
+    reason: str
+    samples: tuple[int, ...]
+    learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -111,12 +151,13 @@ class Failed(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The training came to its end. `reason` is `epochs` or `stopped`."""
+    """The training came to its end. `reason` is `epochs` or `stopped`, `why` says it in words."""
 
     name: ClassVar[str] = "finished"
     time: float
     position: Position
     reason: str
+    why: str = ""
 
 
 _EVENTS: Mapping[str, type[Event]] = {
@@ -124,6 +165,8 @@ _EVENTS: Mapping[str, type[Event]] = {
     for kind in (
         AttemptStarted,
         EpochEnded,
+        Measured,
+        RolledBack,
         CheckpointCommitted,
         CheckpointFailed,
         Stopped,

@@ -20,11 +20,12 @@ from pathlib import Path
 from blake3 import blake3
 
 from holdfast.errors import DamagedError
-from holdfast.events import AttemptStarted, Event, from_json
+from holdfast.events import AttemptStarted, Event, RolledBack, from_json
 from holdfast.store.files import Appender
 from holdfast.types import Json
 
 _MARK = b',"b3":"'
+_GOES_BACK = (AttemptStarted, RolledBack)
 _TAIL = len(_MARK) + 16 + len(b'"}')
 
 
@@ -59,18 +60,17 @@ class Record:
     def lived(self) -> list[Event]:
         """Return the events of the one course the run took.
 
-        Where an attempt went back to a checkpoint, what was recorded after that checkpoint
-        is left out, but for the attempts themselves.
+        Where an attempt went back to a checkpoint, or the training rolled back to one, what was
+        recorded after that checkpoint is left out, but for the attempts themselves. Rollbacks
+        stay when the training rolls back once more; one that a later attempt does not know of,
+        since no checkpoint was taken after it, is left out.
         """
         lived: list[Line] = []
         for line in self.lines:
-            if isinstance(line.event, AttemptStarted):
+            if isinstance(line.event, _GOES_BACK):
                 back = line.event.journal
-                lived = [
-                    old
-                    for old in lived
-                    if old.offset < back or isinstance(old.event, AttemptStarted)
-                ]
+                stay = AttemptStarted if isinstance(line.event, AttemptStarted) else _GOES_BACK
+                lived = [old for old in lived if old.offset < back or isinstance(old.event, stay)]
             lived.append(line)
         return [line.event for line in lived]
 

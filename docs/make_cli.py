@@ -14,6 +14,7 @@ import typer
 
 from holdfast.cli.facts import Attempt, Portrait, Row, Saved
 from holdfast.cli.main import app
+from holdfast.cli.picture import Best, Drawn
 from holdfast.cli.prune import Choice
 from holdfast.store.lock import Holder
 from holdfast.store.verify import Finding, Verified
@@ -69,6 +70,9 @@ _DOCUMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("`holder`", tuple(item.name for item in fields(Holder))),
     ("`verify`", ("name", "path", "sound", *(item.name for item in fields(Verified)))),
     ("each of `findings` and `problems`", tuple(item.name for item in fields(Finding))),
+    ("`plot`", ("runs",)),
+    ("each of its `runs`", tuple(item.name for item in fields(Drawn))),
+    ("`best`", tuple(item.name for item in fields(Best))),
     ("`prune`", ("name", "path", "dry_run", "freed", "checkpoints", "removed", "problems")),
     ("each of its `checkpoints`", tuple(item.name for item in fields(Choice))),
 )

@@ -353,12 +353,42 @@ def test_verify_goes_on_where_the_disk_refuses_to_read(cli: Cli, runs: Path) -> 
 # plot
 
 
+def test_plot_prints_a_chart(cli: Cli, runs: Path) -> None:
+    before = sorted(runs.iterdir())
+    said = cli("plot", "digits")
+    assert (said.code, said.err) == (0, "")
+    best = Run("digits").history.best()
+    assert best is not None
+    assert f"best epoch {best[1]} (val_loss {best[2]:.4g})" in said.out
+    assert "> restart (2)" in said.out
+    assert sorted(runs.iterdir()) == before
+
+
+def test_plot_compares_runs(cli: Cli, runs: Path) -> None:
+    said = cli("plot", "digits", "deep/stopped", "killed")
+    assert said.code == 0
+    for letter, name in zip("ABC", ("digits", "stopped", "killed"), strict=True):
+        assert f"{letter} {name}: best epoch " in said.out
+
+
+def test_plot_as_json_has_the_curves(cli: Cli, runs: Path) -> None:
+    drawn = cli("plot", "digits", "broken", "--json").json["runs"]
+    assert [run["name"] for run in drawn] == ["digits", "broken"]
+    curves = Run("digits").history
+    assert drawn[0]["series"] == {
+        name: [list(point) for point in points] for name, points in curves.series.items()
+    }
+    assert drawn[0]["restarts"] == [1, 3]
+    assert drawn[1]["series"]["loss"][0] == [1, None]
+    assert drawn[1]["best"] is None
+
+
 def test_plot_writes_a_picture_and_prints_where(cli: Cli, runs: Path) -> None:
-    said = cli("plot", "deep/stopped")
+    said = cli("plot", "deep/stopped", "-o", "stopped.png")
     assert (said.code, said.out) == (0, "stopped.png\n")
     assert Path("stopped.png").read_bytes().startswith(b"\x89PNG")
     Path("old.svg").write_text("an old picture")
-    assert cli("plot", "digits", "-o", "old.svg").code == 0
+    assert cli("plot", "digits", "killed", "-o", "old.svg").code == 0
     assert "<svg" in Path("old.svg").read_text()
     assert not list(runs.glob(".*"))
 
@@ -369,15 +399,17 @@ def test_the_picture_marks_the_best_epoch_and_the_restarts(runs: Path) -> None:
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     best = Run("digits").history.best()
     assert best is not None
-    assert labels == ["train", "validation", f"best epoch ({best[1]}, by val_loss)", "restart (2)"]
+    assert labels[:3] == ["train", "validation", f"best epoch ({best[1]}, by val_loss)"]
+    assert "restart (2)" in labels
     marks = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":"]
     assert marks == [1, 3]
 
 
 def test_plot_draws_losses_of_nan_and_any_name(cli: Cli, runs: Path) -> None:
     Path("broken").rename("5$ and $_{")
-    assert cli("plot", "5$ and $_{").code == 0
-    assert Path("5$ and $_{.png").exists()
+    assert cli("plot", "5$ and $_{", "-o", "broken.png").code == 0
+    assert Path("broken.png").exists()
+    assert "NaN or infinite in epoch 1" in cli("plot", "5$ and $_{").out
 
 
 @pytest.mark.parametrize("target", ["digits.pgn", "digits", "nowhere/digits.png", "deep"])
@@ -399,7 +431,8 @@ def test_plot_before_the_first_epoch_ended(cli: Cli, runs: Path) -> None:
 
 def test_plot_without_matplotlib(cli: Cli, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert 'pip install "holdfast[plot]"' in one_line(cli("plot", "digits"))
+    assert 'pip install "holdfast[plot]"' in one_line(cli("plot", "digits", "-o", "digits.png"))
+    assert cli("plot", "digits").code == 0
 
 
 # prune
@@ -543,7 +576,7 @@ def test_looking_imports_neither_keras_nor_anything_heavy(trained: Path) -> None
         "heavy = {'keras', 'jax', 'numpy', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    for verb in ("ls", "show", "verify"):
+    for verb in ("ls", "show", "verify", "plot"):
         subprocess.run([sys.executable, "-c", program, verb], check=True, capture_output=True)
 
 
@@ -593,6 +626,7 @@ def test_the_json_has_the_keys_that_the_page_names(
         cli("ls", "--json").json,
         cli("show", "digits", "--json").json,
         cli("verify", "digits", "--json").json,
+        cli("plot", "digits", "--json").json,
         cli("prune", "digits", "--dry-run", "--json").json,
     ):
         assert f"| {', '.join(f'`{key}`' for key in document)} |" in page

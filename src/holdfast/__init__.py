@@ -5,6 +5,8 @@ Importing this imports neither Keras nor a backend. Where nobody has chosen Kera
 before keras.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from holdfast import errors
 from holdfast.api import fit
 from holdfast.config import choose_backend as _choose_backend
@@ -12,6 +14,41 @@ from holdfast.run import Run
 from holdfast.store.retention import Keep
 from holdfast.training.cadence import Every
 
-__all__ = ["Every", "Keep", "Run", "errors", "fit"]
+if TYPE_CHECKING:
+    from holdfast.callbacks.early_stopping import EarlyStopping
+    from holdfast.callbacks.model_checkpoint import ModelCheckpoint
+    from holdfast.callbacks.rollback import Rollback
+
+__all__ = [
+    "EarlyStopping",
+    "Every",
+    "Keep",
+    "ModelCheckpoint",
+    "Rollback",
+    "Run",
+    "errors",
+    "fit",
+]
+
+# Callbacks are Keras's: their modules import it.
+_CALLBACKS = {
+    "EarlyStopping": "early_stopping",
+    "ModelCheckpoint": "model_checkpoint",
+    "Rollback": "rollback",
+}
 
 _choose_backend()
+
+
+def __getattr__(name: str) -> Any:
+    """Import a callback when it is asked for."""
+    if name not in _CALLBACKS:
+        hint = errors.did_you_mean(name, __all__)
+        raise AttributeError(f"module 'holdfast' has no attribute {name!r}{hint}")
+    from importlib import import_module
+
+    return getattr(import_module(f"holdfast.callbacks.{_CALLBACKS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,9 +2,11 @@
 
     HoldfastError
     ├── PlanError               the arguments of fit (also a ValueError)
+    │   ├── UnknownArgumentError  an argument by a name there is not (also a TypeError)
     │   ├── UnsupportedError    a kind of data, backend or model this version does not take
     │   └── PlanChangedError    the run on disk was begun with another plan
     ├── RunError
+    │   ├── DivergedError       the training broke more often than a Rollback may go back
     │   ├── NotARunError        the path holds no run
     │   └── RunLockedError      another process is writing this run
     ├── StoreError
@@ -35,6 +37,10 @@ class PlanError(HoldfastError, ValueError):
     """An argument of `fit` cannot be used. Raised before the first step."""
 
 
+class UnknownArgumentError(PlanError, TypeError):
+    """An argument was given by a name there is not."""
+
+
 class UnsupportedError(PlanError):
     """A kind of data, backend or model that this version does not take."""
 
@@ -58,6 +64,10 @@ class PlanChangedError(PlanError):
 
 class RunError(HoldfastError):
     """Something about a run as a whole."""
+
+
+class DivergedError(RunError):
+    """The loss or a gradient is no finite number, more often than `Rollback` may go back."""
 
 
 class NotARunError(RunError):

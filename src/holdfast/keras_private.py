@@ -6,6 +6,10 @@
 | `train_validation_split` | the same split as `Model.fit` |
 | `Model._symbolic_build` | builds model, metrics and optimizer from a batch's shapes |
 | `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
+| `CompileMetrics`, `MetricsList`, `Metric._direction` | whether a larger value is better |
+| `legacy_h5_format` | files that end in `.h5` and `.hdf5`, without the warning each time |
+| `Optimizer._learning_rate` | whether the rate is a schedule, which cannot be set |
+| `Model._loss_tracker` | the loss of a single step |
 | `pythonify_logs` | the same numbers, in the same order, as callbacks are told |
 | `Layer._flatten_layers`, `finalize_state` | Normalization derives from what was loaded |
 | `Variable._value` | hands arrays back to a model without a check and copy a step |
@@ -20,7 +24,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from keras.src.backend.common import global_state
+from keras.src.legacy.saving import legacy_h5_format
+from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
 from keras.src.random import seed_generator
+from keras.src.trainers.compile_utils import CompileMetrics, MetricsList
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 from keras.src.utils.python_utils import pythonify_logs
@@ -32,8 +39,12 @@ __all__ = [
     "epoch_logs",
     "finalize",
     "get_global_seed_generator",
+    "loss_tracker",
+    "metric_direction",
     "packed",
     "pythonify_logs",
+    "save_hdf5",
+    "schedule",
     "set_global_seed_generator",
     "train_validation_split",
 ]
@@ -52,6 +63,48 @@ def build(model: Any, batch: Any) -> None:
 def epoch_logs(model: Any, logs: dict[str, Any]) -> dict[str, Any]:
     """Return the logs of an epoch, given those of its last step."""
     return dict(model._get_metrics_result_or_logs(logs))
+
+
+def metric_direction(model: Any, name: str) -> str:
+    """Return `max` or `min` as a model's metric says, or an empty string where none says so.
+
+    Args:
+        model: compiled and built.
+        name: of the metric in the logs, without `val_`; of models with several outputs, with
+            the output's name before it.
+    """
+    metrics: list[Any] = []
+    for metric in model.metrics:
+        within = isinstance(metric, (CompileMetrics, MetricsList))
+        metrics.extend(metric.metrics if within else [metric])
+    for metric in metrics:
+        if metric.name == name or name.endswith(f"_{metric.name}"):
+            direction = getattr(metric, "_direction", None)
+            if direction in ("up", "down"):
+                return "max" if direction == "up" else "min"
+    return ""
+
+
+def loss_tracker(model: Any) -> Any | None:
+    """Return the metric that averages the loss, or None where a model has none."""
+    return getattr(model, "_loss_tracker", None)
+
+
+def schedule(optimizer: Any) -> Any | None:
+    """Return the schedule an optimizer's learning rate follows, or None where it is a number."""
+    rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
+    return rate if isinstance(rate, LearningRateSchedule) else None
+
+
+def save_hdf5(model: Any, path: str, *, weights_only: bool) -> None:
+    """Write a model, or its weights, as the HDF5 file that Keras 2 wrote and all Keras read."""
+    if not weights_only:
+        legacy_h5_format.save_model_to_hdf5(model, path, overwrite=True)
+        return
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
 
 
 def attach(variables: Iterable[Any], values: Sequence[Any]) -> None:

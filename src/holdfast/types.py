@@ -59,6 +59,8 @@ class Snapshot:
         epoch_end: whether an epoch had just ended.
         final: whether this is what the training returned, after its last callback.
         journal: bytes of the journal that were written when it was taken.
+        pins: steps of the checkpoints that this one needs beside it, such as that of the best
+            epoch, whose weights a callback will ask for.
     """
 
     position: Position
@@ -68,3 +70,4 @@ class Snapshot:
     epoch_end: bool = False
     final: bool = False
     journal: int = 0
+    pins: tuple[int, ...] = ()

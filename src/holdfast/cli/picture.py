@@ -1,28 +1,74 @@
 """The verb that draws: plot.
 
-Owns where the picture goes. Leaves what is on it to `holdfast.history`.
+Owns where the picture goes and the colours of a terminal. Leaves what is on it to
+`holdfast.history`.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from holdfast.cli import output
-from holdfast.cli.find import RunPath, name_of, open_run
+from holdfast.cli.find import name_of, open_run
 from holdfast.errors import RunError
-from holdfast.history import draw
+from holdfast.history import Curves, compare, draw
+from holdfast.history.chart import ASCII, FULL, chart
 from holdfast.store import files
 
 _DOTS_PER_INCH = 150
+_STYLES = {
+    "heading": "bold",
+    "train": "cyan",
+    "validation": "bold cyan",
+    "best": "bold yellow",
+    "mark": "magenta",
+    "axis": "dim",
+}
+_RUNS = ("cyan", "yellow", "magenta", "green", "blue", "red")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch of a run: the metric it is judged by, and its value then."""
+
+    metric: str
+    epoch: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn of a run. Each curve is a list of [epochs completed, value]."""
+
+    name: str
+    path: str
+    best: Best | None
+    restarts: Sequence[float]
+    rollbacks: Sequence[float]
+    stopped: int | None
+    series: Mapping[str, Sequence[tuple[float, float]]]
+    points: Mapping[str, Sequence[tuple[float, float]]]
 
 
 def plot(
-    path: RunPath,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN", help="The directory of a run; several to compare them.", readable=False
+        ),
+    ],
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -30,22 +76,87 @@ def plot(
             "-o",
             metavar="FILE",
             readable=False,
-            help="Where to write it, as .png, .svg or another kind matplotlib knows; "
-            "by default the run's name with .png, in the current directory.",
+            help="Write a picture there, as .png, .svg or another kind matplotlib knows.",
         ),
     ] = None,
+    as_json: output.AsJson = False,
 ) -> None:
-    """Draw a run's losses and metrics.
+    """Draw the losses and metrics of a run, or of several to compare.
 
-    The best epoch and the restarts are marked. Prints the path of the picture. Needs
-    matplotlib: pip install "holdfast[plot]".
+    Prints a chart made of characters, as wide as the terminal. The best epoch is marked, and
+    where a run went on after a restart (>), rolled back (<) or was stopped early (X). Epochs
+    that share a column are drawn as their mean. With --output a picture is written instead,
+    and its path is printed; that needs matplotlib: pip install "holdfast[plot]".
     """
-    run = open_run(path)
-    target = picture or Path(f"{name_of(path)}.png")
-    curves = run.history
-    if not curves.series:
-        raise RunError(f"{path}: no epoch has ended yet; there is nothing to draw")
-    figure = draw(curves, title=output.plain(name_of(path)))
+    if as_json and picture is not None:
+        output.complain("--json and --output each replace the chart; expected one of them")
+        raise typer.Exit(2)
+    runs = {path: open_run(path).history for path in dict.fromkeys(paths)}
+    for path, curves in runs.items():
+        if not curves.series and not curves.points:
+            raise RunError(f"{path}: no epoch has ended yet; there is nothing to draw")
+    if as_json:
+        output.print_json({"runs": [asdict(_drawn(*run)) for run in runs.items()]})
+    elif picture is not None:
+        _write(_figure(_named(runs)), picture)
+    else:
+        _print(_named(runs))
+
+
+def _named(runs: Mapping[Path, Curves]) -> dict[str, Curves]:
+    """Return the runs by name; where two have the same name, by what was typed."""
+    names = [name_of(path) for path in runs]
+    shown = [str(path) for path in runs] if len(set(names)) < len(names) else names
+    return {output.plain(name): run for name, run in zip(shown, runs.values(), strict=True)}
+
+
+def _drawn(path: Path, curves: Curves) -> Drawn:
+    best = curves.best()
+    return Drawn(
+        name=name_of(path),
+        path=str(path),
+        best=Best(*best) if best is not None else None,
+        restarts=curves.restarts,
+        rollbacks=curves.rollbacks,
+        stopped=curves.stopped,
+        series=curves.series,
+        points=curves.points,
+    )
+
+
+def _print(runs: Mapping[str, Curves]) -> None:
+    # Not rich's own idea of the width, which is endless in a pipe.
+    width = shutil.get_terminal_size().columns
+    console = Console(highlight=False, width=width)
+    for pieces in chart(runs, width, FULL if _can_say(FULL) else ASCII):
+        line = Text()
+        for role, same in groupby(pieces, key=lambda piece: piece[1]):
+            line.append(output.plain("".join(text for text, _ in same)), _style(role))
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+def _style(role: str) -> str:
+    kind, _, number = role.partition(" ")
+    return _RUNS[int(number) % len(_RUNS)] if kind == "run" else _STYLES.get(role, "")
+
+
+def _can_say(signs: object) -> bool:
+    try:
+        str(signs).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _figure(runs: Mapping[str, Curves]) -> Any:
+    if len(runs) > 1:
+        return compare(runs)
+    ((name, curves),) = runs.items()
+    return draw(curves, title=name)
+
+
+def _write(figure: Any, target: Path) -> None:
     _check_target(figure, target)
     data = _render(figure, _ending(target))
     try:

@@ -6,6 +6,7 @@ adapter, and the moving of samples to a device to the engines.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from blake3 import blake3
 from keras import backend, tree
 from numpy.typing import NDArray
 
-from holdfast.data.order import Shuffle, order
+from holdfast.data.order import Reshuffle, Shuffle, order
 from holdfast.data.source import Schedule, Tree
 from holdfast.errors import PlanError, UnsupportedError
 from holdfast.keras_private import ArrayDataAdapter, packed
@@ -64,9 +65,11 @@ class ArraySource:
             "within batches" if shuffle == "batch" else "samples" if shuffle else "none"
         )
 
-    def order(self, seed: int, number: int) -> NDArray[np.int64]:
+    def order(
+        self, seed: int, number: int, reshuffles: Sequence[Reshuffle] = ()
+    ) -> NDArray[np.int64]:
         """Return the order of all samples in pass `number`."""
-        return order(self.samples, self.batch_size, self._shuffle, seed, number)
+        return order(self.samples, self.batch_size, self._shuffle, seed, number, reshuffles)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return shapes, types, order and a BLAKE3 of the contents.

@@ -7,6 +7,8 @@ numpy has frozen for good.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,8 +17,25 @@ from numpy.typing import NDArray
 Shuffle = Literal["samples", "within batches", "none"]
 
 
+@dataclass(frozen=True)
+class Reshuffle:
+    """From `row` on, pass `number` takes the samples that are left in another order.
+
+    `again` tells reshuffles of one pass apart.
+    """
+
+    number: int
+    row: int
+    again: int
+
+
 def order(
-    samples: int, batch_size: int, shuffle: Shuffle, seed: int, number: int
+    samples: int,
+    batch_size: int,
+    shuffle: Shuffle,
+    seed: int,
+    number: int,
+    reshuffles: Sequence[Reshuffle] = (),
 ) -> NDArray[np.int64]:
     """Return the indices of all samples in the order in which a pass takes them.
 
@@ -27,10 +46,24 @@ def order(
             `shuffle="batch"` of `Model.fit` does; `none`.
         seed: the run's shuffle seed, below 2**63.
         number: of the pass, from 0.
+        reshuffles: of any passes, in the order in which they came to be.
 
     Example:
         `order(1797, 32, "samples", seed=7, number=0)[:32]` is the first batch.
     """
+    indices = _shuffled(samples, batch_size, shuffle, seed, number)
+    for item in reshuffles:
+        if item.number == number:
+            # A key that no pass has: passes are counted from 0.
+            key = [seed, (1 << 63) + (item.again << 32) + number]
+            random = np.random.RandomState(np.random.Philox(key=key))
+            indices[item.row :] = random.permutation(indices[item.row :])
+    return indices
+
+
+def _shuffled(
+    samples: int, batch_size: int, shuffle: Shuffle, seed: int, number: int
+) -> NDArray[np.int64]:
     if shuffle == "none":
         return np.arange(samples, dtype=np.int64)
     random = np.random.RandomState(np.random.Philox(key=[seed, number]))

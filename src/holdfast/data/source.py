@@ -5,11 +5,14 @@ Owns the protocol, and the arithmetic from (epoch, step) to a batch of a pass ov
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from holdfast.data.order import Reshuffle
 
 Tree = Any
 """Arrays nested in tuples, lists and dicts, as Keras packs (x, y, sample_weight)."""
@@ -27,7 +30,9 @@ class Source(Protocol):
     schedule: Schedule
     arrays: Tree
 
-    def order(self, seed: int, number: int) -> NDArray[np.int64]:
+    def order(
+        self, seed: int, number: int, reshuffles: Sequence[Reshuffle] = ()
+    ) -> NDArray[np.int64]:
         """Return the order of all samples in pass `number`."""
         ...
 

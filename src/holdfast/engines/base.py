@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from holdfast.data.order import Reshuffle
+
 Logs = dict[str, Any]
 
 
@@ -21,11 +23,19 @@ class Engine(Protocol):
     read; `attach` gives them back, and the next step takes them again, with whatever was
     assigned to them meanwhile.
 
-    `name` is `fused` or `stepwise`, `reason` says in words why.
+    Attributes:
+        name: `fused` or `stepwise`.
+        reason: why that one, in words.
+        names: of all metrics that steps will log, those of validation with `val_` before them;
+            None where that is not known before the first step.
+        seen: loss and gradient norm of each step of the last stretch, of shape (steps, 2);
+            None unless the engine was made to watch.
     """
 
     name: str
     reason: str
+    names: frozenset[str] | None
+    seen: NDArray[Any] | None
 
     def train(self, epoch: int, step: int, steps: int) -> Logs:
         """Execute `steps` training steps from a position; returns the last step's logs."""
@@ -33,6 +43,10 @@ class Engine(Protocol):
 
     def test(self, step: int, steps: int) -> Logs:
         """Execute `steps` evaluation steps on the validation data; returns the last's logs."""
+        ...
+
+    def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
+        """Take training batches in another order from now on."""
         ...
 
     def attach(self) -> None:

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import keras
 
+from holdfast.callbacks.model_checkpoint import ModelCheckpoint
+from holdfast.callbacks.rollback import Rollback
 from holdfast.data.source import Source
 from holdfast.engines.base import Engine
 from holdfast.errors import MissingExtraError, UnsupportedError
@@ -71,7 +73,17 @@ def choose(
         name, reason = "stepwise", f"{looks} looks at every {_executions(model)}"
     else:
         name, reason = "fused", "no callback looks at single batches"
-    return JaxEngine(model, train, validation, seed=seed, name=name, reason=reason, eager=eager)
+    watch = any(isinstance(callback, Rollback) for callback in callbacks)
+    return JaxEngine(
+        model,
+        train,
+        validation,
+        seed=seed,
+        name=name,
+        reason=reason,
+        eager=eager,
+        watch=watch,
+    )
 
 
 def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str:
@@ -88,8 +100,9 @@ def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str
 
 
 def _looks_at_epochs_only(callback: Any) -> bool:
-    """Whether a per-batch hook of Keras's own does nothing as the callback was set up."""
-    return type(callback) is keras.callbacks.ModelCheckpoint and callback.save_freq == "epoch"
+    """Whether a per-batch hook does nothing as the callback was set up."""
+    kinds = (keras.callbacks.ModelCheckpoint, ModelCheckpoint)
+    return type(callback) in kinds and callback.save_freq == "epoch"
 
 
 def _executions(model: Any) -> str:

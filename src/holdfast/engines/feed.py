@@ -10,6 +10,7 @@ rows to take from them, so that one program serves both.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from holdfast import config
 from holdfast.data.arrays import device_type
+from holdfast.data.order import Reshuffle
 from holdfast.data.source import Source, Tree
 
 _BLOCK_BYTES = 1 << 26
@@ -49,6 +51,10 @@ class Feed(Protocol):
         """Return the window with batch `batch` of pass `number`."""
         ...
 
+    def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
+        """Take samples in another order from now on."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -74,6 +80,7 @@ class Resident:
         self._seed = seed
         self._data = jax.tree.map(lambda array: jax.device_put(_typed(array)), source.arrays)
         self._orders: dict[int, Future[Any]] = {}
+        self._reshuffles: Sequence[Reshuffle] = ()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="holdfast-feed")
 
     def window(self, number: int, batch: int) -> Window:
@@ -85,13 +92,18 @@ class Resident:
         batches = self._source.schedule.batches - batch
         return Window(self._data, order, batch * self._source.batch_size, batches)
 
+    def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
+        self._reshuffles = reshuffles
+        self._orders.clear()
+
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
         self._data = None
         self._orders.clear()
 
     def _order(self, number: int) -> Any:
-        return jax.device_put(self._source.order(self._seed, number).astype(np.int32))
+        order = self._source.order(self._seed, number, self._reshuffles)
+        return jax.device_put(order.astype(np.int32))
 
 
 class Blocks:
@@ -107,6 +119,7 @@ class Blocks:
         self._order = jax.device_put(np.arange(rows, dtype=np.int32))
         self._rows = rows
         self._pass: tuple[int, NDArray[np.int64]] | None = None
+        self._reshuffles: Sequence[Reshuffle] = ()
         self._ahead: dict[tuple[int, int], Future[Tree]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="holdfast-feed")
 
@@ -115,6 +128,14 @@ class Blocks:
         data = self._block(number, block)
         batches = min(self._batches - within, self._source.schedule.batches - batch)
         return Window(data, self._order, within * self._source.batch_size, batches)
+
+    def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
+        # In the thread, so that no block is gathered meanwhile by the order of before.
+        self._ahead.clear()
+        self._thread.submit(self._take_order, reshuffles).result()
+
+    def _take_order(self, reshuffles: Sequence[Reshuffle]) -> None:
+        self._reshuffles, self._pass = reshuffles, None
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
@@ -133,7 +154,8 @@ class Blocks:
 
     def _gather(self, number: int, block: int) -> Tree:
         if self._pass is None or self._pass[0] != number:
-            self._pass = (number, self._source.order(self._seed, number))
+            order = self._source.order(self._seed, number, self._reshuffles)
+            self._pass = (number, order)
         rows = self._pass[1][block * self._rows : (block + 1) * self._rows]
 
         def gather(array: NDArray[Any]) -> Any:

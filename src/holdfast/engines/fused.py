@@ -29,18 +29,25 @@ from numpy.typing import NDArray
 
 from holdfast import keras_private
 from holdfast.data.arrays import device_type
+from holdfast.data.order import Reshuffle
 from holdfast.data.source import Source
 from holdfast.engines import cache
 from holdfast.engines.base import Logs
 from holdfast.engines.feed import Feed, make_feed
+from holdfast.engines.watch import Watch
 from holdfast.state import rng, variables
 
 State = tuple[list[Any], ...]
 Way = Literal["loop", "ahead", "eager"]
-StepFunction = Callable[[State, State, Any], tuple[Logs, State]]
-"""(carried, kept, batch) -> (logs, carried)."""
-Program = Callable[[State, State, Any, Any, int, int], tuple[State, Logs]]
-"""(carried, kept, data, order, first row, number of steps) -> (carried, the last logs)."""
+StepFunction = Callable[[State, State, Any], tuple[Logs, State, Any]]
+"""(carried, kept, batch) -> (logs, carried, what was seen of the step or None)."""
+Stepped = tuple[State, Logs, Any]
+Program = Callable[[State, State, Any, Any, int, int], Stepped]
+"""(carried, kept, data, order, first row, number of steps)
+-> (carried, the last logs, what was seen of each step or None)."""
+
+# Steps that a compiled loop has room to see: it goes round no more often at a time.
+_MOST_SEEN = 4096
 
 _WAYS: Mapping[Way, str] = {
     "loop": "one compiled loop",
@@ -60,6 +67,7 @@ class JaxEngine:
         name: `fused` or `stepwise`.
         reason: why that one, in words.
         eager: whether to compile nothing.
+        watch: whether to see each step's loss and gradient norm.
     """
 
     def __init__(
@@ -72,27 +80,35 @@ class JaxEngine:
         name: str,
         reason: str,
         eager: bool,
+        watch: bool,
     ) -> None:
         self.name = name
+        self.seen: NDArray[np.float32] | None = None
         self._model = model
         self._state: State | None = None
         cache.activate()
         feed, occupied = make_feed(train, seed, 0)
         state = self._current()
-        self._train = _Phase(train, feed, _train_step(model), state, (), eager)
+        step = _train_step(model, Watch(model) if watch else None)
+        self._train = _Phase(train, feed, step, state, (), eager)
         self._test: _Phase | None = None
         if validation is not None:
             feed, _ = make_feed(validation, seed, occupied)
             carried, kept = _divide_for_test(state)
             self._test = _Phase(validation, feed, _test_step(model), carried, kept, eager)
+        self.names = _names(self._train, self._test)
         self.reason = f"{reason}; {_WAYS[self._train.way]}"
 
     def train(self, epoch: int, step: int, steps: int) -> Logs:
         """Execute `steps` training steps from a position; returns the last step's logs."""
         # Until the stretch has ended the state is what was given away: `intact` asks for that.
         self._state = self._current()
-        self._state, logs = self._train.run(self._state, (), epoch, step, steps)
+        self._state, logs, self.seen = self._train.run(self._state, (), epoch, step, steps)
         return logs
+
+    def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
+        """Take training batches in another order from now on."""
+        self._train.reorder(reshuffles)
 
     def test(self, step: int, steps: int) -> Logs:
         """Execute `steps` evaluation steps on the validation data; returns the last's logs."""
@@ -100,7 +116,7 @@ class JaxEngine:
             raise RuntimeError("there is no validation data")
         trainable, _, optimizer, _ = state = self._current()
         carried, kept = _divide_for_test(state)
-        (fixed, metrics), logs = self._test.run(carried, kept, 0, step, steps)
+        (fixed, metrics), logs, _ = self._test.run(carried, kept, 0, step, steps)
         self._state = (trainable, fixed, optimizer, metrics)
         return logs
 
@@ -162,31 +178,39 @@ class _Phase:
         # Keras: until then hooks may change what a step reads.
         self._step = step if eager else jax.jit(step, inline=True)
         self.way: Way = "eager"
+        self.names: frozenset[str] | None = None
         if not eager:
-            dry = _dry_run(step, carried, kept, source)
+            dry, (logs, *_) = _dry_run(step, carried, kept, source)
+            self.names = frozenset(logs)
             slow = "conv_general_dilated" in set(_primitives(dry.jaxpr))
             self.way = "ahead" if slow and jax.default_backend() == "cpu" else "loop"
 
     def run(
         self, carried: State, kept: State, epoch: int, step: int, steps: int
-    ) -> tuple[State, Logs]:
+    ) -> tuple[State, Logs, NDArray[np.float32] | None]:
         logs: Logs = {}
+        all_seen = []
         size = self._source.batch_size
         while steps:
             number, batch = self._source.schedule.locate(epoch, step)
             window = self._feed.window(number, batch)
             whole = min(steps, window.batches, self._source.samples // size - batch)
-            count = whole or 1
+            count = min(whole, _MOST_SEEN) or 1
             rows = size if whole else self._source.samples % size
             if rows not in self._programs:
                 self._programs[rows] = self._make(rows)
-            carried, logs = self._programs[rows](
+            carried, logs, seen = self._programs[rows](
                 carried, kept, window.data, window.order, window.row, count
             )
+            if seen is not None:
+                all_seen.append(np.asarray(seen)[:count])
             step += count
             steps -= count
         jax.block_until_ready((carried, logs))
-        return carried, logs
+        return carried, logs, np.concatenate(all_seen) if all_seen else None
+
+    def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
+        self._feed.reorder(reshuffles)
 
     def close(self) -> None:
         self._feed.close()
@@ -195,11 +219,11 @@ class _Phase:
     def _make(self, rows: int) -> Program:
         """Return the program for batches of `rows` samples."""
 
-        def one(carried: State, kept: State, data: Any, order: Any, row: Any) -> tuple[State, Logs]:
+        def one(carried: State, kept: State, data: Any, order: Any, row: Any) -> Stepped:
             index = lax.dynamic_slice(order, (row,), (rows,))
             batch = jax.tree.map(lambda array: jnp.take(array, index, axis=0, mode="clip"), data)
-            logs, new = self._step(carried, kept, batch)
-            return _like(new, carried), jax.tree.map(jnp.asarray, logs)
+            logs, new, seen = self._step(carried, kept, batch)
+            return _like(new, carried), jax.tree.map(jnp.asarray, logs), seen
 
         if self.way == "eager":
             return _again(one, rows)
@@ -208,25 +232,29 @@ class _Phase:
             return _published(_again(compiled_step, rows))
 
         def loop(
-            carried: State, logs: Logs, kept: State, data: Any, order: Any, row: Any, count: Any
-        ) -> tuple[State, Logs]:
-            def body(number: Any, now: tuple[State, Logs]) -> tuple[State, Logs]:
-                return one(now[0], kept, data, order, row + number * rows)
+            carried: State, nothing: Any, kept: State, data: Any, order: Any, row: Any, count: Any
+        ) -> Stepped:
+            def body(number: Any, now: Stepped) -> Stepped:
+                new, logs, seen = one(now[0], kept, data, order, row + number * rows)
+                all_seen = now[2] if seen is None else now[2].at[number].set(seen)
+                return new, logs, all_seen
 
-            result: tuple[State, Logs] = lax.fori_loop(0, count, body, (carried, logs))
+            result: Stepped = lax.fori_loop(0, count, body, (carried, *nothing))
             return result
 
         compiled = jax.jit(loop, donate_argnums=self._donated)
-        nothing: Logs | None = None
+        nothing: tuple[Logs, Any] | None = None
 
         def run(
             carried: State, kept: State, data: Any, order: Any, row: int, count: int
-        ) -> tuple[State, Logs]:
+        ) -> Stepped:
             nonlocal nothing
             if nothing is None:
-                _, shapes = jax.eval_shape(one, carried, kept, data, order, np.int32(0))
-                nothing = jax.tree.map(lambda info: np.zeros(info.shape, info.dtype), shapes)
-            result: tuple[State, Logs] = compiled(
+                _, logs, seen = jax.eval_shape(one, carried, kept, data, order, np.int32(0))
+                logs = jax.tree.map(lambda info: np.zeros(info.shape, info.dtype), logs)
+                room = None if seen is None else np.zeros((_MOST_SEEN, *seen.shape), seen.dtype)
+                nothing = logs, room
+            result: Stepped = compiled(
                 carried, nothing, kept, data, order, np.int32(row), np.int32(count)
             )
             return result
@@ -241,7 +269,7 @@ def _published(program: Program) -> Program:
     """
     first = True
 
-    def run(*arguments: Any) -> tuple[State, Logs]:
+    def run(*arguments: Any) -> Stepped:
         nonlocal first
         if not first:
             return program(*arguments)
@@ -254,18 +282,29 @@ def _published(program: Program) -> Program:
     return run
 
 
-def _train_step(model: Any) -> StepFunction:
-    def step(carried: State, kept: State, batch: Any) -> tuple[Logs, State]:
-        result: tuple[Logs, State] = model.train_step(carried, batch)
-        return result
+def _names(train: _Phase, test: _Phase | None) -> frozenset[str] | None:
+    """Return the names an epoch's logs will have, or None where no step was tried."""
+    if train.names is None or (test is not None and test.names is None):
+        return None
+    tested = test.names or frozenset() if test is not None else frozenset()
+    return train.names | {f"val_{name}" for name in tested}
+
+
+def _train_step(model: Any, watch: Watch | None) -> StepFunction:
+    def step(carried: State, kept: State, batch: Any) -> tuple[Logs, State, Any]:
+        if watch is None:
+            return (*model.train_step(carried, batch), None)
+        with watch.listening():
+            logs, new = model.train_step(carried, batch)
+        return logs, new, watch.seen(logs)
 
     return step
 
 
 def _test_step(model: Any) -> StepFunction:
-    def step(carried: State, kept: State, batch: Any) -> tuple[Logs, State]:
+    def step(carried: State, kept: State, batch: Any) -> tuple[Logs, State, Any]:
         logs, (_, fixed, metrics) = model.test_step((kept[0], *carried), batch)
-        return logs, (fixed, metrics)
+        return logs, (fixed, metrics), None
 
     return step
 
@@ -282,7 +321,8 @@ def _dry_run(step: StepFunction, carried: State, kept: State, source: Source) ->
     try:
         with rng.untouched():
             # JAX keeps traces by function: one of its own, so that training traces anew.
-            return jax.make_jaxpr(functools.partial(step))(carried, kept, shapes)
+            traced = jax.make_jaxpr(functools.partial(step), return_shape=True)
+            return traced(carried, kept, shapes)
     except Exception as error:
         kind = "an evaluation step" if kept else "a training step"
         given = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(shapes))
@@ -301,16 +341,16 @@ def _batch_shapes(source: Source) -> Any:
     )
 
 
-def _again(one: Callable[..., tuple[State, Logs]], rows: int) -> Program:
+def _again(one: Callable[..., Stepped], rows: int) -> Program:
     """Return a program that executes `one` step again and again."""
 
-    def run(
-        carried: State, kept: State, data: Any, order: Any, row: int, count: int
-    ) -> tuple[State, Logs]:
+    def run(carried: State, kept: State, data: Any, order: Any, row: int, count: int) -> Stepped:
         logs: Logs = {}
+        all_seen = []
         for number in range(count):
-            carried, logs = one(carried, kept, data, order, np.int32(row + number * rows))
-        return carried, logs
+            carried, logs, seen = one(carried, kept, data, order, np.int32(row + number * rows))
+            all_seen.append(seen)
+        return carried, logs, None if all_seen[0] is None else jax.device_get(all_seen)
 
     return run
 

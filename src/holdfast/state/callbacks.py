@@ -84,6 +84,15 @@ def cannot_keep(callbacks: Sequence[Any]) -> list[str]:
     return found
 
 
+def pins(callbacks: Sequence[Any]) -> tuple[int, ...]:
+    """Return the steps of the checkpoints that callbacks need, such as the best epoch's.
+
+    A callback says so by a method `pins()`; see `holdfast.callbacks.hosted`.
+    """
+    found = {step for item in callbacks if hasattr(item, "pins") for step in item.pins()}
+    return tuple(sorted(found))
+
+
 def _attributes(callback: Any) -> list[tuple[str, Any]]:
     return [(key, value) for key, value in vars(callback).items() if key not in _NOT_STATE]
 

@@ -49,6 +49,7 @@ class Held:
         arrays: of callback state.
         random: the state of the generators.
         callbacks: their state as JSON.
+        pins: steps of the checkpoints that the callbacks need.
     """
 
     position: Position
@@ -58,6 +59,7 @@ class Held:
     arrays: tuple[Array, ...]
     random: rng.RandomState
     callbacks: Json
+    pins: tuple[int, ...]
 
 
 def hold(
@@ -76,7 +78,9 @@ def hold(
     arrays: list[Array] = []
     random = rng.capture()
     states = callback_state.capture(callbacks, arrays, copy=copy)
-    return Held(position, values, replace(course), len(course.rows), tuple(arrays), random, states)
+    pins = callback_state.pins(callbacks)
+    epochs = len(course.rows)
+    return Held(position, values, replace(course), epochs, tuple(arrays), random, states, pins)
 
 
 def make_snapshot(
@@ -106,7 +110,9 @@ def make_snapshot(
         "callbacks": held.callbacks,
     }
     metrics = {name: value for name, value in held.course.logs.items() if isinstance(value, float)}
-    return Snapshot(held.position, tuple(arrays), state, metrics, epoch_end, final, journal)
+    return Snapshot(
+        held.position, tuple(arrays), state, metrics, epoch_end, final, journal, held.pins
+    )
 
 
 def restore(

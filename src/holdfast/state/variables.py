@@ -65,3 +65,18 @@ def load(model: Any, arrays: Mapping[str, Array], which: tuple[str, ...] = GROUP
             f"{min(left)}; is the model built, and of the same architecture?"
         )
     keras_private.finalize(model)
+
+
+def load_weights(model: Any, arrays: Mapping[str, Array]) -> None:
+    """Assign a model its weights, as `set_weights` does: no random state, no optimizer's.
+
+    Args:
+        model: built.
+        arrays: of a checkpoint of the same model.
+    """
+    weights = {id(variable) for variable in model.weights}
+    for group, variables in zip(GROUPS[:2], groups(model), strict=False):
+        for number, variable in enumerate(variables):
+            if id(variable) in weights:
+                variable.assign(from_array(arrays[f"{group}/{number:04d}"]).copy())
+    keras_private.finalize(model)

@@ -124,6 +124,7 @@ class Store:
                 versions=self._versions,
                 journal=snapshot.journal,
                 state=snapshot.state,
+                pins=snapshot.pins,
                 arrays=tuple(entries),
             )
             data = manifest.encode()

@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from holdfast.store.layout import temporary
+from holdfast.store.layout import temporary, temporary_names
 
 Buffer = bytes | bytearray | memoryview
 
@@ -69,6 +69,36 @@ def replace(path: Path, data: Buffer) -> None:
     sync_directory(path.parent)
 
 
+def replace_by(path: Path, write: Callable[[Path], None]) -> None:
+    """Put the file that `write` makes in place of what is at `path`, or was not; durable then.
+
+    For files that other libraries write: `write` is given a path of the same name in a
+    directory of its own beside it. A reader sees the old file whole or the new one whole, at
+    any moment and after any cut. What a process that died has left of this is removed.
+    """
+    for left in path.parent.glob(temporary_names(path)):
+        remove_tree(left)
+    aside = temporary(path)
+    aside.mkdir()
+    try:
+        whole = aside / path.name
+        write(whole)
+        sync_file(whole)
+        os.replace(whole, path)
+    finally:
+        remove_tree(aside)
+    sync_directory(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's data durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def remove(paths: Iterable[Path]) -> None:
     """Remove files; durable when this returns. Those already gone are no error."""
     folders = set()
@@ -97,11 +127,7 @@ def publish(source: Path, target: Path) -> None:
     """
     if target.exists():
         return
-    handle = os.open(source, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_file(source)
     with contextlib.suppress(FileExistsError):
         os.link(source, target)
 

@@ -13,6 +13,7 @@ Owns names and their parsing. Leaves the bytes within to the modules that write 
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import secrets
@@ -70,6 +71,10 @@ class Layout:
                 found.append((int(match[1]), bool(match[2]), path))
         return [path for *_, path in sorted(found)]
 
+    def step(self, manifest: Path) -> int:
+        """Return the step at which the checkpoint of a manifest was taken, by its name."""
+        return int(manifest.name.partition(".")[0].removesuffix("-final"))
+
     def all_packs(self) -> list[Path]:
         """Return the paths of all packs, in the order of their names."""
         return sorted(path for path in _files(self.packs) if is_pack(path.name))
@@ -94,6 +99,11 @@ class Layout:
 def temporary(path: Path) -> Path:
     """Return a name beside `path` for a file that is not whole yet."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def temporary_names(path: Path) -> str:
+    """Return a pattern of the names that `temporary` gives for `path`."""
+    return f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"
 
 
 def is_pack(name: str) -> bool:

@@ -56,6 +56,7 @@ class Manifest:
     versions: Mapping[str, str]
     journal: int
     state: Mapping[str, Json]
+    pins: tuple[int, ...]
     arrays: tuple[Entry, ...]
     format: int = field(default=FORMAT)
 

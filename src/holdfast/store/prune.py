@@ -79,6 +79,11 @@ class Pruner:
             files.remove([*packs, *leftovers])
         return Pruned(tuple(decisions), removed, freed)
 
+    def undo(self, total: int) -> None:
+        """Delete the checkpoints of steps beyond `total`: the training went back to there."""
+        beyond = [path for path in self._layout.manifests() if self._layout.step(path) > total]
+        files.remove(beyond)
+
     def _refresh(self) -> bool:
         """Read the manifests that are new. Returns whether all could be read."""
         sound = True
@@ -105,7 +110,12 @@ class Pruner:
 def candidate(path: Path, manifest: Manifest) -> Candidate:
     """Return what retention knows of a manifest."""
     return Candidate(
-        path.name, manifest.position, manifest.epoch_end, manifest.final, manifest.metrics
+        path.name,
+        manifest.position,
+        manifest.epoch_end,
+        manifest.final,
+        manifest.metrics,
+        manifest.pins,
     )
 
 

@@ -10,24 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.errors import PlanError
+from holdfast.monitors import larger_is_better
 from holdfast.types import Position
-
-# As Keras's own metrics are named, and as people name theirs.
-_LARGER_IS_BETTER = (
-    "acc",
-    "auc",
-    "correlation",
-    "cosine_similarity",
-    "f1",
-    "fbeta",
-    "io_u",
-    "iou",
-    "precision",
-    "r2",
-    "recall",
-    "sensitivity",
-    "specificity",
-)
 
 
 @dataclass(frozen=True)
@@ -75,6 +59,7 @@ class Candidate:
     epoch_end: bool
     final: bool
     metrics: Mapping[str, float]
+    pins: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +104,7 @@ def decide(
                 and not (item.position.epoch % keep.every_epochs)
             ):
                 reasons.setdefault(item.name, f"every {keep.every_epochs} epochs")
+    _keep_pinned(training, reasons)
     return [
         Decision(item.name, item.name in reasons, reasons.get(item.name, "no rule keeps it"))
         for item in candidates
@@ -142,11 +128,43 @@ def best(
     return sorted(judged, key=lambda item: (sign * item.metrics[name], *_age(item)))
 
 
-def larger_is_better(monitor: str, mode: str = "auto") -> bool:
-    """Return whether larger values of a metric are better."""
-    if mode != "auto":
-        return mode == "max"
-    return any(word in monitor.lower() for word in _LARGER_IS_BETTER)
+class Leaders:
+    """The best epochs so far, told one by one.
+
+    Args:
+        keep: how many, by which metric; its monitor is not None.
+    """
+
+    def __init__(self, keep: Keep) -> None:
+        assert keep.monitor is not None
+        self._most = keep.best
+        self._monitor = keep.monitor
+        self._sign = -1.0 if larger_is_better(keep.monitor, keep.mode) else 1.0
+        self._ranked: list[tuple[float, int]] = []
+
+    def add(self, epoch: int, logs: Mapping[str, object]) -> None:
+        """Take epoch `epoch` with its logs. Of equals the earlier is better."""
+        value = logs.get(self._monitor)
+        if isinstance(value, (int, float)) and not math.isnan(value):
+            self._ranked.append((self._sign * value, epoch))
+            self._ranked.sort()
+            del self._ranked[self._most :]
+
+    def __contains__(self, epoch: int) -> bool:
+        return any(epoch == leader for _, leader in self._ranked)
+
+
+def _keep_pinned(training: Sequence[Candidate], reasons: dict[str, str]) -> None:
+    """Add what the checkpoints that stay need beside them, and what these need in turn."""
+    by_step = {item.position.total: item for item in training}
+    left = [item for item in training if item.name in reasons]
+    while left:
+        item = left.pop()
+        for step in item.pins:
+            pinned = by_step.get(step)
+            if pinned is not None and pinned.name not in reasons:
+                reasons[pinned.name] = f"the checkpoint at step {item.position.total} needs it"
+                left.append(pinned)
 
 
 def _age(item: Candidate) -> tuple[int, bool, str]:

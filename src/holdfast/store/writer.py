@@ -3,8 +3,8 @@
 Owns the thread, and what becomes of an error in it. Leaves the commit to `checkpoints` and
 the choice of moments to `training`.
 
-It holds one snapshot at most: while it is busy the caller does not submit another, so
-nothing queues up and memory holds one copy of the state.
+It holds what was submitted at once, which is one snapshot and those it needs beside it: while
+it is busy the caller does not submit another, so nothing queues up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from holdfast.store.checkpoints import Store
@@ -62,11 +62,14 @@ class Writer:
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def submit(self, snapshot: Snapshot) -> None:
-        """Begin to commit a snapshot; waits for the one before it."""
+    def submit(self, snapshots: Sequence[Snapshot]) -> None:
+        """Begin to commit snapshots in this order; waits for those before them.
+
+        Where one cannot be written, those after it, which may need it, are not tried.
+        """
         self.wait()
         self._thread = threading.Thread(
-            target=self._work, args=(snapshot,), name="holdfast-writer", daemon=True
+            target=self._work, args=(snapshots,), name="holdfast-writer", daemon=True
         )
         self._thread.start()
 
@@ -82,9 +85,13 @@ class Writer:
             broken, self._broken = self._broken, None
             raise broken
 
-    def _work(self, snapshot: Snapshot) -> None:
+    def _work(self, snapshots: Sequence[Snapshot]) -> None:
         try:
-            self._told(self._commit(snapshot))
+            for snapshot in snapshots:
+                outcome = self._commit(snapshot)
+                self._told(outcome)
+                if outcome.error is not None:
+                    break
         except BaseException as error:
             self._broken = error
 

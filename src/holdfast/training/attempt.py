@@ -21,10 +21,11 @@ import keras
 import numpy as np
 
 from holdfast.callbacks.history import History
+from holdfast.callbacks.hosted import hosted
+from holdfast.engines.base import Engine
 from holdfast.engines.choose import choose
 from holdfast.errors import NoCheckpointError, PlanChangedError, RunError
 from holdfast.events import AttemptStarted
-from holdfast.history import restarts
 from holdfast.state import callbacks as callback_state
 from holdfast.state import rng, variables
 from holdfast.state.snapshot import Course, load_course, restore
@@ -37,9 +38,11 @@ from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
 from holdfast.store.manifest import Manifest
 from holdfast.store.prune import Pruner
-from holdfast.store.retention import Keep
+from holdfast.store.retention import Keep, Leaders
 from holdfast.training.cadence import Cadence, Every
 from holdfast.training.describe import differences
+from holdfast.training.ending import closing_lines
+from holdfast.training.judging import judged, log_names
 from holdfast.training.keeper import Keeper
 from holdfast.training.loop import Loop
 from holdfast.training.plan import Plan
@@ -100,6 +103,10 @@ def _attempt(
     position = found[0].position if found else Position()
     if found is None:
         position = Position(epoch=plan.initial_epoch)
+    host = _Host()
+    for callback in hosted(plan.callbacks):
+        callback.join(host)
+        callback.prepare(resumed=found is not None)
     callbacks = keras.callbacks.CallbackList(
         [*plan.callbacks, history],
         model=model,
@@ -112,6 +119,10 @@ def _attempt(
     _warn_of_what_cannot_be_kept(plan.callbacks)
     seed = found[0].state["seed"] if found else rng.draw_seed()
     engine = choose(model, plan.train, plan.validation, plan.callbacks, seed)
+    names = log_names(plan.callbacks, engine.names)
+    for callback in hosted(plan.callbacks):
+        callback.check(names, validates=plan.validation is not None)
+    keep = judged(keep, plan)
     course = Course(seed=seed, rows=history.rows)
     said: list[str] = []
     if found:
@@ -119,18 +130,24 @@ def _attempt(
         history.restore(course.rows)
         course.rows = history.rows
         model.stop_training = course.stopped
-    started = _started(record, found, position, plan, engine.name, engine.reason)
+    leaders = Leaders(keep)
+    for row in course.rows:
+        leaders.add(*row)
+    started = _started(record, found, position, plan, keep, engine)
     with contextlib.ExitStack() as stack:
+        stack.callback(_leave, plan.callbacks)
         stack.callback(engine.close)
         log = Journal(layout.journal, record)
         stack.callback(log.close)
         log.append(started)
-        history.restarts = restarts([*record.lived(), started])
+        history.tell([*record.lived(), started])
         store = Store(layout, log, plan.fingerprint, _versions())
         if found:
             store.remember(found[0])
         keeper = Keeper(
             model,
+            plan.callbacks,
+            leaders,
             engine,
             store,
             Pruner(layout, keep),
@@ -153,13 +170,31 @@ def _attempt(
             course,
             position,
         )
+        host.loop = loop
         _trained.add(model.optimizer)
         with interruption:
             if found is None:
                 loop.save_beginning()
             loop.run()
-        history.restarts = restarts(journal.read(layout.journal).lived())
+        history.tell(journal.read(layout.journal).lived())
+    for line in closing_lines(history, loop.why, layout.root):
+        reporter.say(line)
     return history
+
+
+class _Host:
+    """What Holdfast's callbacks may ask of the loop, once there is one."""
+
+    loop: Loop | None = None
+
+    @property
+    def position(self) -> Position:
+        assert self.loop is not None
+        return self.loop.position
+
+    def load_weights(self, step: int) -> None:
+        assert self.loop is not None
+        self.loop.load_weights(step)
 
 
 @contextlib.contextmanager
@@ -285,7 +320,7 @@ def _return_finished(
     history = History()
     history.set_model(model)
     history.restore(load_course(manifest.state, named).rows)
-    history.restarts = restarts(record.lived())
+    history.tell(record.lived())
     model.history = history
     why = "stopped by a callback" if manifest.state["stopped"] else "all epochs done"
     reporter.say(
@@ -300,8 +335,8 @@ def _started(
     found: Found | None,
     position: Position,
     plan: Plan,
-    engine: str,
-    reason: str,
+    keep: Keep,
+    engine: Engine,
 ) -> AttemptStarted:
     earlier = [event for event in record.events if isinstance(event, AttemptStarted)]
     return AttemptStarted(
@@ -310,12 +345,22 @@ def _started(
         position=position,
         journal=found[0].journal if found else 0,
         epochs=plan.epochs,
-        engine=engine,
-        reason=reason,
+        engine=engine.name,
+        reason=engine.reason,
         host=socket.gethostname(),
         pid=os.getpid(),
         versions=_versions(),
+        monitor=keep.monitor or "",
+        mode=keep.mode,
     )
+
+
+def _leave(callbacks: Sequence[Any]) -> None:
+    """Let the callbacks finish what they do in the background; the run is no longer there."""
+    for callback in hosted(callbacks):
+        with contextlib.suppress(Exception):
+            callback.settle()
+        callback.host = None
 
 
 def _say_where(

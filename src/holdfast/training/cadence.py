@@ -87,6 +87,10 @@ class Cadence:
         self._spent += stall
         self._count += 1
 
+    def spent(self, stall: float) -> None:
+        """Note that training stood still for so many seconds for a snapshot not yet written."""
+        self._spent += stall
+
     def written(self, processor: float, *, failed: bool) -> None:
         """Note the processor time, in seconds, that writing one took, and whether it failed.
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from holdfast.callbacks.hosted import hosted
 from holdfast.engines.base import Engine
-from holdfast.errors import NotSavedError
+from holdfast.errors import DamagedError, NotSavedError
 from holdfast.events import (
     CheckpointCommitted,
     CheckpointFailed,
@@ -22,16 +24,37 @@ from holdfast.events import (
     Event,
     Failed,
     Finished,
+    Measured,
+    RolledBack,
     Stopped,
 )
+from holdfast.state import callbacks as callback_state
 from holdfast.state.snapshot import Held, make_snapshot
-from holdfast.store.checkpoints import Store
+from holdfast.store.checkpoints import Store, load_arrays, load_manifest
 from holdfast.store.journal import Journal
 from holdfast.store.prune import Pruner
+from holdfast.store.retention import Leaders
 from holdfast.store.writer import Outcome, Writer
 from holdfast.training.cadence import Cadence
 from holdfast.training.progress import Reporter
-from holdfast.types import Position
+from holdfast.types import Array, Json, Position, Snapshot
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint as the training goes back to it.
+
+    Args:
+        position: where it was taken.
+        state: all that is no array.
+        arrays: of the model, the optimizer, the metrics, the random state and the callbacks.
+        journal: bytes of the journal that were written when it was taken.
+    """
+
+    position: Position
+    state: Mapping[str, Json]
+    arrays: Sequence[Array]
+    journal: int
 
 
 class Keeper:
@@ -39,6 +62,8 @@ class Keeper:
 
     Args:
         model: whose variables are named in the snapshots.
+        callbacks: those of the training, whose state is kept.
+        leaders: the best epochs so far, whose checkpoints stay.
         engine: copies values to the host.
         store: where checkpoints go.
         pruner: prunes after each.
@@ -51,6 +76,8 @@ class Keeper:
     def __init__(
         self,
         model: Any,
+        callbacks: Sequence[Any],
+        leaders: Leaders,
         engine: Engine,
         store: Store,
         pruner: Pruner,
@@ -60,12 +87,16 @@ class Keeper:
         saved: Position | None,
     ) -> None:
         self._model = model
+        self._callbacks = callbacks
+        self._leaders = leaders
         self._engine = engine
         self._store = store
         self._journal = journal
         self._cadence = cadence
         self._reporter = reporter
+        self._pruner = pruner
         self._writer = Writer(store, pruner, self._told)
+        self._waiting: dict[int, Snapshot] = {}
         self._saved = saved
         self._error: OSError | None = None
         self._warned = False
@@ -84,12 +115,84 @@ class Keeper:
         """Return after how many steps the next is due by count, or None without such a rule."""
         return self._cadence.steps_until_due(position)
 
+    def needs(self, position: Position, *, epoch_end: bool) -> bool:
+        """Return whether the checkpoint of a moment is one that later ones need beside them."""
+        if position.total in callback_state.pins(self._callbacks):
+            return True
+        return epoch_end and position.epoch - 1 in self._leaders
+
+    def hold(self, state: Callable[[], Held], *, epoch_end: bool) -> None:
+        """Take a snapshot that is needed, to be written before the next one.
+
+        Until then it is in memory, and let go if it is no longer needed by then.
+        """
+        began = time.perf_counter()
+        held = state()
+        self._let_go()
+        self._waiting[held.position.total] = self._snapshot(held, epoch_end=epoch_end)
+        self._cadence.spent(time.perf_counter() - began)
+
     def save(self, state: Callable[[], Held], *, epoch_end: bool, final: bool = False) -> None:
         """Take a snapshot and begin to write it. What the copying takes is all that waits."""
         began = time.perf_counter()
+        self.settle()
         held = state()
         self._writer.wait()
-        snapshot = make_snapshot(
+        self._let_go()
+        snapshot = self._snapshot(held, epoch_end=epoch_end, final=final)
+        before = dict(self._waiting)
+        if not final:
+            before.pop(held.position.total, None)
+            if self.needs(held.position, epoch_end=epoch_end):
+                # Should the disk fail now, it is there to be written later.
+                self._waiting[held.position.total] = snapshot
+        self._writer.submit([*(item for _, item in sorted(before.items())), snapshot])
+        self._cadence.taken(held.position, time.perf_counter() - began)
+
+    def settle(self) -> None:
+        """Wait until the disk has what the state of callbacks speaks of."""
+        for callback in hosted(self._callbacks):
+            callback.settle()
+
+    def load(self, step: int) -> Kept:
+        """Return the checkpoint at a step that a callback pins, from memory or from the disk.
+
+        Raises:
+            DamagedError: it is not what was written, or gone.
+        """
+        waiting = self._waiting.get(step)
+        if waiting is None:
+            self._writer.wait()
+            waiting = self._waiting.get(step)
+        if waiting is not None:
+            return Kept(waiting.position, waiting.state, waiting.arrays, waiting.journal)
+        layout = self._store.layout
+        path = layout.manifest(step, final=False)
+        try:
+            manifest = load_manifest(path)
+            arrays = load_arrays(layout, manifest)
+        except FileNotFoundError as error:
+            raise DamagedError(f"{path} is gone, and the training needs it") from error
+        return Kept(manifest.position, manifest.state, arrays, manifest.journal)
+
+    def undo(self, event: RolledBack) -> None:
+        """Record that the training goes back, and let go of what is undone."""
+        self._writer.wait()
+        self._record(event)
+        self._sync()
+        self._waiting = {
+            step: item for step, item in self._waiting.items() if step <= event.to.total
+        }
+        with contextlib.suppress(OSError):
+            self._pruner.undo(event.to.total)
+
+    def _let_go(self) -> None:
+        for step, item in list(self._waiting.items()):
+            if not self.needs(item.position, epoch_end=item.epoch_end):
+                self._waiting.pop(step, None)
+
+    def _snapshot(self, held: Held, *, epoch_end: bool, final: bool = False) -> Snapshot:
+        return make_snapshot(
             held,
             self._model,
             self._engine.copy(held.values),
@@ -97,19 +200,17 @@ class Keeper:
             final=final,
             journal=self._journal.size,
         )
-        self._writer.submit(snapshot)
-        self._cadence.taken(held.position, time.perf_counter() - began)
 
     def record_epoch(self, epoch: int, total: int, logs: Mapping[str, Any]) -> None:
         """Tell the journal that an epoch ended."""
-        plain = {
-            name: value
-            for name, value in logs.items()
-            if isinstance(value, (bool, int, float, str))
-        }
-        self._record(EpochEnded(time.time(), epoch, total, plain))
+        self._leaders.add(epoch, logs)
+        self._record(EpochEnded(time.time(), epoch, total, _plain(logs)))
 
-    def finish(self, state: Callable[[], Held], reason: str, position: Position) -> None:
+    def record_point(self, epoch: int, step: int, steps: int, logs: Mapping[str, Any]) -> None:
+        """Tell the journal what the logs are within an epoch."""
+        self._record(Measured(time.time(), epoch, step, steps, _plain(logs)))
+
+    def finish(self, state: Callable[[], Held], reason: str, why: str, position: Position) -> None:
         """Save what the training returned, and wait until it is on the disk.
 
         Raises:
@@ -123,7 +224,7 @@ class Keeper:
                 f"{self._store.layout.root}: {self._error}. The model in memory is whole: save it "
                 "elsewhere with model.save(...). " + self._way_on()
             )
-        self._record(Finished(time.time(), position, reason))
+        self._record(Finished(time.time(), position, reason, why))
         self._sync()
 
     def stop(self, state: Callable[[], Held], number: int, *, epoch_end: bool) -> None:
@@ -168,6 +269,8 @@ class Keeper:
             self._warn(outcome.error)
             self._record(CheckpointFailed(time.time(), outcome.position, str(outcome.error)))
             return
+        if not outcome.final:
+            self._waiting.pop(outcome.position.total, None)
         self._saved = outcome.position
         self._record(
             CheckpointCommitted(
@@ -195,3 +298,10 @@ class Keeper:
                 f"writing is tried again. {self._way_on()}",
                 stacklevel=2,
             )
+
+
+def _plain(logs: Mapping[str, Any]) -> dict[str, Json]:
+    """Return what of an epoch's logs is JSON."""
+    return {
+        name: value for name, value in logs.items() if isinstance(value, (bool, int, float, str))
+    }

@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from holdfast import keras_private
 from holdfast.callbacks.history import History
+from holdfast.callbacks.rollback import Rollback, Trouble
+from holdfast.data.order import Reshuffle
 from holdfast.engines.base import Engine, Logs
 from holdfast.engines.choose import overriding
 from holdfast.errors import Interrupted, KeyboardInterrupted
-from holdfast.state.snapshot import Course, Held, hold
+from holdfast.events import RolledBack
+from holdfast.state import variables
+from holdfast.state.snapshot import Course, Held, hold, restore
+from holdfast.training.ending import rolled_back, why_it_ended
 from holdfast.training.keeper import Keeper
 from holdfast.training.plan import Plan
 from holdfast.training.progress import Reporter
@@ -27,6 +32,7 @@ from holdfast.training.signals import Interruption
 from holdfast.types import Position
 
 _STRETCH = 0.1
+_MEASURE = 1.0
 _GROWTH = 16
 
 
@@ -72,9 +78,16 @@ class Loop:
         self._execution = model.steps_per_execution
         self._looks = bool(overriding(plan.callbacks, "train")) or engine.name == "stepwise"
         self._looks_at_tests = bool(overriding(plan.callbacks, "test"))
+        self._rollback = next((c for c in plan.callbacks if isinstance(c, Rollback)), None)
+        if self._rollback is not None:
+            engine.reorder(self._rollback.reshuffles)
+            if self._rollback.point is None:
+                self._rollback.mark(position)
+        self._measured = 0.0
         self._train_stretch = _Stretch()
         self._test_stretch = _Stretch()
         self._sound: Held | None = None
+        self.why = ""
         self._stretching = False
 
     def save_beginning(self) -> None:
@@ -100,6 +113,11 @@ class Loop:
         finally:
             self._reporter.pause()
 
+    def load_weights(self, step: int) -> None:
+        """Give the model the weights of the checkpoint at a step that a callback pins."""
+        kept = self._keeper.load(step)
+        variables.load_weights(self._model, {array.name: array for array in kept.arrays})
+
     def _ended(self) -> bool:
         return self._course.stopped and self.position.step == 0
 
@@ -112,40 +130,129 @@ class Loop:
                 self._callbacks.on_epoch_begin(epoch)
         steps = self._plan.train.schedule.steps(epoch)
         self._reporter.begin_epoch(epoch, steps, self.position.step)
-        if not (begun and self._course.stopped):
-            self._steps(epoch, steps)
+        self._measured = time.monotonic()
+        if not (begun and self._course.stopped) and not self._steps(epoch, steps):
+            return
         self._end_epoch(epoch)
         self._look(epoch_end=True)
 
-    def _steps(self, epoch: int, steps: int) -> None:
+    def _steps(self, epoch: int, steps: int) -> bool:
+        """Take the steps of an epoch; returns whether they are done, and not rolled back."""
         while self.position.step < steps:
-            self._stretch(epoch, steps)
-            if self._reporter.wanted:
-                logs = keras_private.pythonify_logs(self._course.logs)
-                self._reporter.step(self.position.step, logs)
+            if self._rollback is not None and self._rollback.clear(self.position) == 0:
+                self._advance(1)
+            elif (trouble := self._stretch(epoch, steps)) is not None:
+                self._roll_back(trouble)
+                if self.position.step == 0:
+                    return False
+            self._show(epoch, steps)
             self._course.stopped = bool(self._model.stop_training)
             self._look(epoch_end=False)
             if self._course.stopped:
-                return
+                break
+        return True
 
-    def _stretch(self, epoch: int, steps: int) -> None:
+    def _show(self, epoch: int, steps: int) -> None:
+        """Tell people and the journal how it goes within an epoch, now and then."""
+        now = time.monotonic()
+        measure = now - self._measured >= _MEASURE and self.position.step < steps
+        if not measure and not self._reporter.wanted:
+            return
+        logs = keras_private.pythonify_logs(self._course.logs)
+        if self._reporter.wanted:
+            self._reporter.step(self.position.step, logs)
+        if measure:
+            self._measured = now
+            self._keeper.record_point(epoch, self.position.step, steps, logs)
+
+    def _advance(self, count: int) -> None:
+        here = self.position
+        self.position = Position(here.epoch, here.step + count, here.total + count)
+
+    def _stretch(self, epoch: int, steps: int) -> Trouble | None:
+        """Take some steps of an epoch; returns what broke the training in them, if any."""
         first = self.position.step
         count = self._execution
         if not self._looks and not self._model.stop_training:
             count = self._train_stretch.length
             count = min(count, self._keeper.steps_until_due(self.position) or count)
+        if self._rollback is not None:
+            count = min(count, self._rollback.clear(self.position))
         count = min(count, steps - first)
         if self._looks:
             self._callbacks.on_train_batch_begin(first)
         self._stretching = not self._looks
         with self._train_stretch.timing(count):
             self._course.logs = self._engine.train(epoch, first, count)
-        self.position = Position(epoch, first + count, self.position.total + count)
+        if self._rollback is not None and self._engine.seen is not None:
+            trouble = self._rollback.judge(self._engine.seen)
+            if trouble is not None:
+                return trouble
+        self._advance(count)
         self._stretching = False
         if self._looks:
             self._engine.attach()
             # Keras counts to the end of the execution even where the data ends before it.
             self._callbacks.on_train_batch_end(first + self._execution - 1, self._course.logs)
+        return None
+
+    def _roll_back(self, trouble: Trouble) -> None:
+        """Go back to the last point, and on from there without the batches that broke it."""
+        rollback = self._rollback
+        assert rollback is not None
+        self._advance(trouble.index + 1)
+        end = self.position.step
+        first = max(0, end - rollback.skip)
+        rows = [(self.position.epoch, step) for step in range(first, end)]
+        samples = self._samples(rows, rollback.reshuffles)
+        self._stretching = False
+        self._engine.attach()
+        rollback.go_back(trouble, rows, self._reshuffle(rollback))
+        assert rollback.point is not None
+        kept, carried = self._keeper.load(rollback.point.total), rollback.carry()
+        course, _ = restore(kept.state, kept.arrays, self._model, self._plan.callbacks)
+        rollback.set_carried(carried)
+        self._history.restore(course.rows)
+        course.rows = self._history.rows
+        self._course = course
+        self._model.stop_training = course.stopped
+        rate = float(self._model.optimizer.learning_rate) * rollback.factor
+        if rollback.factor != 1:
+            self._model.optimizer.learning_rate = rate
+        self._engine.reorder(rollback.reshuffles)
+        event = RolledBack(
+            time=time.time(),
+            position=self.position,
+            to=kept.position,
+            journal=kept.journal,
+            number=rollback.rollbacks,
+            reason=trouble.reason,
+            samples=tuple(samples),
+            learning_rate=rate,
+        )
+        self.position = kept.position
+        self._keeper.undo(event)
+        if rollback.verbose:
+            self._reporter.insist(f"went back: {rolled_back(event)}")
+
+    def _samples(
+        self, rows: Sequence[tuple[int, int]], reshuffles: Sequence[Reshuffle]
+    ) -> list[int]:
+        """Return the indices of the samples in batches, given by epoch and step."""
+        source = self._plan.train
+        found: list[int] = []
+        for epoch, step in rows:
+            number, batch = source.schedule.locate(epoch, step)
+            order = source.order(self._course.seed, number, reshuffles)
+            found.extend(order[batch * source.batch_size : (batch + 1) * source.batch_size])
+        return [int(index) for index in found]
+
+    def _reshuffle(self, rollback: Rollback) -> Reshuffle:
+        """Return what takes the samples after the point in another order."""
+        point = rollback.point
+        assert point is not None
+        number, batch = self._plan.train.schedule.locate(point.epoch, point.step)
+        return Reshuffle(number, batch * self._plan.train.batch_size, rollback.rollbacks)
 
     def _end_epoch(self, epoch: int) -> None:
         with self._hooks():
@@ -187,10 +294,16 @@ class Loop:
 
     def _look(self, *, epoch_end: bool) -> None:
         """See whether a signal came or a checkpoint is due. The state is sound here."""
+        if self._rollback is not None and self._rollback.is_point(
+            self.position, epoch_end=epoch_end
+        ):
+            self._rollback.mark(self.position)
         if self._interruption.signal is not None:
             self._leave(None, epoch_end=epoch_end)
         if self._keeper.due(self.position, epoch_end=epoch_end):
             self._keeper.save(self._hold, epoch_end=epoch_end)
+        elif self._keeper.needs(self.position, epoch_end=epoch_end):
+            self._keeper.hold(self._hold, epoch_end=epoch_end)
 
     def _end(self) -> None:
         self._engine.attach()
@@ -200,7 +313,8 @@ class Loop:
                 self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
             self._callbacks.on_train_end(logs=self._course.logs)
         reason = "stopped" if self._course.stopped else "epochs"
-        self._keeper.finish(self._hold, reason, self.position)
+        self.why = why_it_ended(self._plan, self._course.stopped)
+        self._keeper.finish(self._hold, reason, self.why, self.position)
 
     def _leave(self, sound: Held | None, *, epoch_end: bool = False) -> None:
         """Save, and leave on a signal."""

@@ -15,6 +15,8 @@ from typing import Any
 import keras
 
 from holdfast import keras_private
+from holdfast.callbacks.csv_rows import accompany
+from holdfast.callbacks.rollback import Rollback
 from holdfast.data.adapt import adapt
 from holdfast.data.source import Source
 from holdfast.errors import PlanError, UnsupportedError
@@ -179,8 +181,10 @@ def _callbacks(given: Any) -> list[Any]:
                 "callbacks holds a BackupAndRestore: the run itself does what it does, and it "
                 "would go back to an epoch's start. Leave it out."
             )
+    if sum(isinstance(item, Rollback) for item in callbacks) > 1:
+        raise PlanError("callbacks holds more than one Rollback: each would undo the other's")
     # Keras's own record of the epochs is replaced by the run's, which spans all attempts.
-    return [item for item in callbacks if type(item) is not keras.callbacks.History]
+    return accompany([item for item in callbacks if type(item) is not keras.callbacks.History])
 
 
 def _integer(name: str, value: Any, least: int) -> int:

@@ -1,0 +1,70 @@
+"""What Holdfast's callbacks and the run that trains say to each other.
+
+Owns the two protocols: what a callback may ask of its run, and what the run asks of it. Outside
+of a run, in Keras's own `fit`, nobody calls `check` and `join`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+import keras
+
+from holdfast.types import Position
+
+
+class Host(Protocol):
+    """What a run tells a callback, and does for it."""
+
+    @property
+    def position(self) -> Position:
+        """Where the training stands."""
+        ...
+
+    def load_weights(self, step: int) -> None:
+        """Give the model the weights of the checkpoint at a step that the callback pins."""
+        ...
+
+
+class Hosted(keras.callbacks.Callback):  # type: ignore[misc]
+    """A callback that knows of runs. Its state is what `get_state` says and nothing else."""
+
+    host: Host | None = None
+
+    def check(self, names: Collection[str] | None, *, validates: bool) -> None:
+        """Refuse, before the first step, what cannot work.
+
+        Args:
+            names: of all metrics an epoch's logs will have, or None where that is not known.
+            validates: whether there is validation data.
+
+        Raises:
+            PlanError: naming what there is instead.
+        """
+
+    def join(self, host: Host) -> None:
+        """Hear of the run; called before the first step."""
+        self.host = host
+
+    def prepare(self, *, resumed: bool) -> None:
+        """Called before `on_train_begin`; `resumed` where a checkpoint is gone on from."""
+
+    def settle(self) -> None:
+        """Wait until the disk has what the state speaks of; called before a checkpoint."""
+
+    def pins(self) -> Sequence[int]:
+        """Return the steps of the checkpoints that the callback needs."""
+        return ()
+
+    def get_state(self) -> Any:
+        """Return the state that decides what the callback does next."""
+        return {}
+
+    def set_state(self, state: Any) -> None:
+        """Take the state of an earlier attempt; called after `on_train_begin`."""
+
+
+def hosted(callbacks: Sequence[Any]) -> list[Hosted]:
+    """Return those callbacks that know of runs."""
+    return [callback for callback in callbacks if isinstance(callback, Hosted)]

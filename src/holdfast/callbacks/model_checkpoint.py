@@ -1,0 +1,334 @@
+"""ModelCheckpoint: files of the model while it trains, the best or each.
+
+Owns when a file is due, its name, and which files stay. Leaves the judging to `monitor` and
+the writing to `model_files`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import string
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from holdfast.arguments import named
+from holdfast.callbacks.hosted import Hosted
+from holdfast.callbacks.model_files import Image, Saving, check_ending
+from holdfast.callbacks.monitor import Monitor
+from holdfast.errors import NotSavedError, PlanError, did_you_mean
+from holdfast.store import files
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A file that is to be written, and when it stands: what is said, which files then go."""
+
+    path: Path
+    image: Image
+    said: str
+    fallen: Sequence[Path] = ()
+
+
+class ModelCheckpoint(Hosted):
+    """Save the model, or its weights, while it trains. Takes what Keras's takes.
+
+    A file is written aside and renamed, so that the old one stands until the new one is whole
+    and on the disk, whatever kills the process. It is written in the background; what is said
+    with `verbose=1` is said when the file stands. In a run the best score so far, and which
+    files stay, outlive the process. When `fit` returns, all files are on the disk.
+
+    Args:
+        filepath: of the file. `{epoch:02d}`, `{batch}` and the names in the logs, such as
+            `{val_loss:.2f}`, are filled in; epochs are counted from 1. It ends in `.keras`, `.h5`
+            or `.hdf5` for the whole model, in `.weights.h5`, `.h5` or `.hdf5` for weights.
+        monitor: the metric by which models are judged.
+        verbose: 1 to print a line for each file.
+        save_best_only: write a file only when the metric is better than ever before.
+        save_weights_only: write weights and not the whole model.
+        mode: `min`, `max`, or `auto`: as the metric says.
+        save_freq: `"epoch"`, or a number of batches. With `save_best_only` and a validation
+            metric, a number means: judge no more often than that, when validation is done.
+        initial_value_threshold: the score to beat for the first file.
+        save_top_k: keep the files of so many of the best, and delete those that fall out.
+            `filepath` then names the epoch.
+
+    Raises:
+        PlanError: an argument that cannot be used. `fit` raises it, before the first step,
+            for a monitor or a name in `filepath` that no log will have.
+        UnsupportedError: a name that means one of TensorFlow's formats.
+        NotSavedError: `fit` ended, and the disk had no place for the last file.
+
+    Example:
+        `holdfast.ModelCheckpoint("best.keras", save_best_only=True)`
+    """
+
+    _best: float | None
+    _batch: int
+    _batches: int
+    _epoch: int
+    _top: list[tuple[float, Path]]
+    _saving: Saving | None
+    _due: _Due | None
+    _failed: _Due | None
+    _why: OSError | None
+
+    @named
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: Literal["auto", "min", "max"] = "auto",
+        save_freq: int | Literal["epoch"] = "epoch",
+        initial_value_threshold: float | None = None,
+        save_top_k: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.filepath = os.fspath(filepath)
+        self.monitor = monitor
+        self.verbose = verbose
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+        self.save_freq = _frequency(save_freq)
+        self.save_top_k = _top(save_top_k)
+        self._threshold = initial_value_threshold
+        self._monitor = Monitor(monitor, mode, 0.0, "ModelCheckpoint")
+        self._fields = _fields(self.filepath)
+        self._judges = save_best_only or save_top_k is not None
+        check_ending(self.filepath, weights_only=save_weights_only)
+        if save_top_k is not None and not self._fields:
+            raise PlanError(
+                f"ModelCheckpoint(save_top_k={save_top_k}) keeps several files, and "
+                f"{self.filepath!r} is one name: put {{epoch:02d}} in it"
+            )
+        self._forget()
+
+    @property
+    def best(self) -> float | None:
+        """The best score so far, or None."""
+        return self._best
+
+    def check(self, names: Collection[str] | None, *, validates: bool) -> None:
+        if self._judges:
+            self._monitor.check(names, validates)
+        if names is not None:
+            for name in self._fields - {"epoch", "batch"}:
+                if name not in names:
+                    raise PlanError(
+                        f"ModelCheckpoint: {self.filepath!r} has {name!r} in it, which is in no log"
+                        f"{did_you_mean(name, names)}; there are: {', '.join(sorted(names))}"
+                    )
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._forget()
+        if self._judges:
+            self._monitor.resolve(self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+        self._batch = -1
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count batches; hooks are `steps_per_execution` batches apart."""
+        if self.save_freq == "epoch":
+            return
+        self._batches += batch - self._batch
+        self._batch = batch
+        if self._batches >= self.save_freq and not self._waits_for_validation():
+            self._batches = 0
+            self._save(self._epoch, batch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        if self.save_freq == "epoch":
+            self._save(epoch, None, logs)
+        elif self._waits_for_validation() and self._batches >= self.save_freq:
+            if self._monitor.value(logs) is not None:
+                self._batches = 0
+                self._save(epoch, None, logs)
+        elif self._failed:
+            self._begin(self._failed)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.settle()
+        if self._failed:
+            self._begin(self._failed)
+            self.settle()
+        if self._failed:
+            raise NotSavedError(
+                f"{self._failed.path} could not be written: {self._why}. The model in memory is "
+                "whole: save it elsewhere with model.save(...)."
+            )
+
+    def settle(self) -> None:
+        """Wait until the file that is being written stands, or could not be written."""
+        saving, self._saving = self._saving, None
+        if saving is None:
+            return
+        assert self._due is not None
+        try:
+            saving.wait()
+            self._failed = None
+        except OSError as error:
+            if self._failed is None:
+                warnings.warn(
+                    f"ModelCheckpoint cannot write {self._due.path}: {error}. Training goes on and "
+                    "it is tried again.",
+                    stacklevel=2,
+                )
+            self._failed, self._why = self._due, error
+
+    def get_state(self) -> dict[str, Any]:
+        return {
+            "monitor": self.monitor,
+            "best": self._best,
+            "top": [[score, str(path)] for score, path in self._top],
+            "batch": self._batch,
+            "batches": self._batches,
+            "epoch": self._epoch,
+            "unsaved": self._failed is not None,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        if self._judges and state["monitor"] != self.monitor:
+            warnings.warn(
+                f"ModelCheckpoint monitored {state['monitor']} and now monitors {self.monitor}: "
+                "it starts anew",
+                stacklevel=2,
+            )
+            return
+        self._best = state["best"]
+        self._top = [(score, Path(path)) for score, path in state["top"]]
+        self._batch, self._batches = state["batch"], state["batches"]
+        self._epoch = state["epoch"]
+        gone = self._judges and [path for _, path in self._top if not path.exists()]
+        if gone or state["unsaved"]:
+            missing = f"{gone[0]} is gone" if gone else "the last file could not be written"
+            warnings.warn(
+                f"ModelCheckpoint: {missing}; the next model judged is saved", stacklevel=2
+            )
+            self._best = self._threshold
+            self._top = [(score, path) for score, path in self._top if path.exists()]
+
+    def _forget(self) -> None:
+        self._best = self._threshold
+        self._top = []
+        self._batch = -1
+        self._batches = self._epoch = 0
+        self._saving = self._due = self._failed = self._why = None
+
+    def _waits_for_validation(self) -> bool:
+        return self._judges and self.monitor.startswith("val_")
+
+    def _save(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> None:
+        """Judge the model and begin to write its file, if it is to have one."""
+        if not self._judges:
+            path = self._path(epoch, batch, logs)
+            self._begin(_Due(path, Image.of(self.model), f"Epoch {epoch + 1}: saved to {path}"))
+            return
+        value = self._monitor.value(logs)
+        if value is None:
+            return
+        path = self._path(epoch, batch, logs)
+        was = "none" if self._best is None else f"{self._best:.5f}"
+        improved = self._monitor.better(value, self._best)
+        if improved:
+            self._best = value
+            said = f"{self.monitor} improved from {was} to {value:.5f}, saved to {path}"
+        else:
+            said = f"{self.monitor} is {value:.5f}, saved to {path} as one of the best"
+        if improved or self._among_best(value):
+            said = f"Epoch {epoch + 1}: {said}"
+            fallen = self._enlist(value, path)
+            self._begin(_Due(path, Image.of(self.model), said, fallen))
+            return
+        self._say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {was}")
+        if self._failed:
+            self._begin(self._failed)
+
+    def _among_best(self, value: float) -> bool:
+        if self.save_top_k is None or self.save_best_only or math.isnan(value):
+            return False
+        if len(self._top) < self.save_top_k:
+            return True
+        return self._monitor.better(value, self._top[-1][0])
+
+    def _enlist(self, value: float, path: Path) -> list[Path]:
+        """Take a file among those that stay, the best first; returns those that go."""
+        most = self.save_top_k or 1
+        top = [item for item in self._top if item[1] != path]
+        place = 0
+        while place < len(top) and not self._monitor.better(value, top[place][0]):
+            place += 1
+        top.insert(place, (value, path))
+        self._top = top[:most]
+        return [old for _, old in top[most:]] if self.save_top_k else []
+
+    def _begin(self, due: _Due) -> None:
+        """Begin to write a file; waits for the one before it."""
+        self.settle()
+        self._due = due
+
+        def work() -> None:
+            due.image.write(due.path, weights_only=self.save_weights_only)
+            # The new one stands: now those may go that it takes the place of.
+            files.remove(due.fallen)
+            self._say(due.said)
+
+        self._saving = Saving(work)
+
+    def _path(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> Path:
+        number = {} if batch is None or "batch" in logs else {"batch": batch + 1}
+        try:
+            return Path(self.filepath.format(epoch=epoch + 1, **number, **logs)).absolute()
+        except (KeyError, ValueError, TypeError) as error:
+            name = str(error.args[0]) if isinstance(error, KeyError) else ""
+            names = ["epoch", *number, *logs]
+            raise PlanError(
+                f"ModelCheckpoint: {self.filepath!r} cannot be filled in ({error})"
+                f"{did_you_mean(name, names)}; there are: {', '.join(names)}"
+            ) from None
+
+    def _say(self, text: str) -> None:
+        if self.verbose:
+            print(text, flush=True)
+
+
+def _fields(path: str) -> set[str]:
+    """Return the names in braces in a path."""
+    try:
+        found = {field for _, field, _, _ in string.Formatter().parse(path) if field is not None}
+    except ValueError as error:
+        raise PlanError(f"ModelCheckpoint: {path!r} is no pattern for a name ({error})") from None
+    if "" in found:
+        raise PlanError(f"ModelCheckpoint: {path!r} has braces without a name, such as {{epoch}}")
+    return found
+
+
+def _frequency(value: Any) -> Any:
+    if value == "epoch":
+        return value
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(value, bool):
+        raise PlanError(
+            f"ModelCheckpoint(save_freq=…) must be 'epoch' or a number of batches, found {value!r}"
+        )
+    return number
+
+
+def _top(value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise PlanError(f"ModelCheckpoint(save_top_k=…) must be an integer >= 1, found {value!r}")
+    return value

@@ -1,0 +1,79 @@
+"""By what a run's epochs are judged.
+
+Owns which names an epoch's logs will have, and which of them decides the best epoch. Leaves the
+comparing to `store/retention` and to the callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from holdfast.callbacks.early_stopping import EarlyStopping
+from holdfast.callbacks.hosted import Hosted
+from holdfast.callbacks.model_checkpoint import ModelCheckpoint
+from holdfast.store.retention import Keep
+from holdfast.training.plan import Plan
+
+_RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
+
+
+def log_names(callbacks: Sequence[Any], steps: Collection[str] | None) -> frozenset[str] | None:
+    """Return the names of all metrics that an epoch's logs will have.
+
+    Args:
+        callbacks: of the training: two of Keras's add the learning rate, and those that are
+            neither Keras's nor Holdfast's may add anything.
+        steps: what the steps log, or None where that is not known.
+
+    Returns:
+        The names, or None where they cannot be known before an epoch has ended.
+    """
+    if steps is None or any(_may_add(callback) for callback in callbacks):
+        return None
+    rates = any(isinstance(callback, _RATES) for callback in callbacks)
+    return frozenset(steps) | ({"learning_rate"} if rates else set())
+
+
+def judged(keep: Keep, plan: Plan) -> Keep:
+    """Return what to keep, with the metric that decides the best epoch named.
+
+    That is what `keep` says, else what the first callback that judges epochs monitors, else
+    the loss of validation, or of training without one.
+    """
+    if keep.monitor is not None:
+        return keep
+    for callback in plan.callbacks:
+        if _judges(callback):
+            monitor = callback.monitor
+            name = monitor if isinstance(monitor, str) else monitor[0]
+            return replace(keep, monitor=name, mode=_mode(callback))
+    return replace(keep, monitor="loss" if plan.validation is None else "val_loss")
+
+
+def _may_add(callback: Any) -> bool:
+    kind = type(callback)
+    known = isinstance(callback, Hosted) or kind.__module__.partition(".")[0] == "keras"
+    if known and kind is not keras.callbacks.LambdaCallback:
+        return False
+    hooks = ("on_epoch_end", "on_test_end")
+    default = keras.callbacks.Callback
+    return any(
+        getattr(getattr(callback, hook), "__func__", None) is not getattr(default, hook)
+        for hook in hooks
+    )
+
+
+def _judges(callback: Any) -> bool:
+    if isinstance(callback, (EarlyStopping, keras.callbacks.EarlyStopping)):
+        return True
+    kinds = (ModelCheckpoint, keras.callbacks.ModelCheckpoint)
+    return isinstance(callback, kinds) and callback.save_best_only
+
+
+def _mode(callback: Any) -> str:
+    mode = callback.mode
+    return mode if mode in ("min", "max") else "auto"

@@ -14,6 +14,7 @@ from holdfast.errors import UnknownArgumentError, did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def named(function: Callable[P, R]) -> Callable[P, R]:
@@ -40,3 +41,9 @@ def named(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return checked
+
+
+def named_fields(kind: type[T]) -> type[T]:
+    """Return a dataclass whose constructor is `named`."""
+    kind.__init__ = named(kind.__init__)  # type: ignore[method-assign]
+    return kind

@@ -7,6 +7,7 @@
 | `Model._symbolic_build` | builds model, metrics and optimizer from a batch's shapes |
 | `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
 | `CompileMetrics`, `MetricsList`, `Metric._direction` | whether a larger value is better |
+| `saving_lib.get_attr_skipset` | saving makes an optimizer, which a `StatelessScope` forbids |
 | `legacy_h5_format` | files that end in `.h5` and `.hdf5`, without the warning each time |
 | `Optimizer._learning_rate` | whether the rate is a schedule, which cannot be set |
 | `Model._loss_tracker` | the loss of a single step |
@@ -27,6 +28,7 @@ from keras.src.backend.common import global_state
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
 from keras.src.random import seed_generator
+from keras.src.saving import saving_lib
 from keras.src.trainers.compile_utils import CompileMetrics, MetricsList
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
@@ -42,6 +44,7 @@ __all__ = [
     "loss_tracker",
     "metric_direction",
     "packed",
+    "prepare_saving",
     "pythonify_logs",
     "save_hdf5",
     "schedule",
@@ -94,6 +97,18 @@ def schedule(optimizer: Any) -> Any | None:
     """Return the schedule an optimizer's learning rate follows, or None where it is a number."""
     rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
     return rate if isinstance(rate, LearningRateSchedule) else None
+
+
+def prepare_saving() -> None:
+    """Make models savable within a `StatelessScope` of this thread.
+
+    Saving asks which attributes every object of a kind has, by making one, each time: Keras
+    notes the answer under another name than it looks for it.
+    """
+    for kind in ("Layer", "Functional", "Sequential", "Metric", "Optimizer", "Loss"):
+        global_state.set_global_attribute(
+            f"saving_attr_skiplist_{kind}", saving_lib.get_attr_skipset(kind)
+        )
 
 
 def save_hdf5(model: Any, path: str, *, weights_only: bool) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from holdfast.arguments import named
 from holdfast.errors import (
     DamagedError,
     MissingExtraError,
@@ -94,6 +95,7 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
 
+    @named
     def fit(
         self,
         model: Any,
@@ -266,17 +268,24 @@ class Run:
             raise NoCheckpointError(f"{self.path} has no checkpoint yet")
         return checkpoints[-1]
 
+    @named
     def best(self, monitor: str | None = None, mode: str = "auto") -> Checkpoint:
         """Return the best of the checkpoints that were taken at an epoch's end.
 
+        By what the run was trained with, that is the best epoch of all. By another metric it
+        is the best of those that were kept.
+
         Args:
-            monitor: by which metric; None for `val_loss`, or `loss` without validation.
+            monitor: by which metric; None for what the run was trained with: that of `Keep`, of
+                the first callback that judges epochs, or the loss of validation.
             mode: `min`, `max` or `auto`.
 
         Raises:
             NoCheckpointError: none has the metric.
         """
         self._require()
+        if monitor is None:
+            monitor, mode = self._monitor()
         training = {
             item.path.name: item for item in self.checkpoints if not item.final and item.epoch_end
         }
@@ -365,13 +374,23 @@ class Run:
         """
         self._require()
         load_identity(self._layout)
+        keep = keep or Keep()
+        if keep.monitor is None:
+            monitor, mode = self._monitor()
+            keep = replace(keep, monitor=monitor, mode=mode if keep.mode == "auto" else keep.mode)
         if dry_run:
-            return prune(self._layout, keep or Keep(), dry_run=True)
+            return prune(self._layout, keep, dry_run=True)
         held = Lock(self._layout.lock)
         try:
-            return prune(self._layout, keep or Keep())
+            return prune(self._layout, keep)
         finally:
             held.release()
+
+    def _monitor(self) -> tuple[str | None, str]:
+        """Return by which metric, and which way, the run's best epoch was last judged."""
+        starts = [event for event in self.journal().events if isinstance(event, AttemptStarted)]
+        last = starts[-1] if starts else None
+        return (last.monitor, last.mode) if last and last.monitor else (None, "auto")
 
     def _require(self) -> None:
         if not is_run(self.path):

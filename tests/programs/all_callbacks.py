@@ -16,8 +16,6 @@ import keras
 from keras import layers
 from sklearn.datasets import load_digits
 
-from holdfast.callbacks.csv_rows import CsvRows, accompany
-
 parser = argparse.ArgumentParser()
 parser.add_argument("folder", type=Path)
 parser.add_argument("--epochs", type=int, default=14)
@@ -53,10 +51,6 @@ callbacks = [
 ]
 if options.tensorboard:
     callbacks.append(keras.callbacks.TensorBoard("logs"))
-callbacks = accompany(callbacks)
-for callback in callbacks:
-    if isinstance(callback, CsvRows):
-        callback.prepare(bool(run.checkpoints))
 history = run.fit(
     model,
     x[:300],

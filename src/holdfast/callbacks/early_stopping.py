@@ -168,11 +168,13 @@ class EarlyStopping(Hosted):
     def check(self, names: Collection[str] | None, *, validates: bool) -> None:
         for monitor, _ in self._settings:
             monitor.check(names, validates)
+            monitor.resolve(self.model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._forget()
-        for monitor, _ in self._settings:
-            monitor.resolve(self.model)
+        if self.host is None:
+            for monitor, _ in self._settings:
+                monitor.resolve(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         now, step = time.monotonic(), self._step(epoch)

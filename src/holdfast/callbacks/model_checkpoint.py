@@ -115,9 +115,15 @@ class ModelCheckpoint(Hosted):
         """The best score so far, or None."""
         return self._best
 
+    @property
+    def mode(self) -> str:
+        """Whether a smaller (`min`) or a larger (`max`) score is better, or `auto`."""
+        return self._monitor.mode
+
     def check(self, names: Collection[str] | None, *, validates: bool) -> None:
         if self._judges:
             self._monitor.check(names, validates)
+            self._monitor.resolve(self.model)
         if names is not None:
             for name in self._fields - {"epoch", "batch"}:
                 if name not in names:
@@ -128,7 +134,7 @@ class ModelCheckpoint(Hosted):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._forget()
-        if self._judges:
+        if self._judges and self.host is None:
             self._monitor.resolve(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -249,7 +255,9 @@ class ModelCheckpoint(Hosted):
             fallen = self._enlist(value, path)
             self._begin(_Due(path, Image.of(self.model), said, fallen))
             return
-        self._say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {was}")
+        if self.verbose:
+            self.settle()  # what is said of the file before is said first
+            self._say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {was}")
         if self._failed:
             self._begin(self._failed)
 

@@ -82,6 +82,7 @@ class Image:
         files.replace_by(path, lambda aside: self._write(aside, weights_only))
 
     def _write(self, path: Path, weights_only: bool) -> None:
+        keras_private.prepare_saving()
         # Both scopes are of this thread alone: training goes on with the values it has, and
         # nothing goes back to the device.
         with keras.device("cpu"), keras.StatelessScope(self.values):

@@ -108,8 +108,8 @@ class Monitor:
     def _missing(self, names: Collection[str]) -> PlanError:
         there = ", ".join(sorted(names)) or "none"
         hint = did_you_mean(self.name, names)
-        if not hint and self.name.startswith("val_") and not self._validates:
-            hint = ": there is no validation data"
+        if self.name.startswith("val_") and self._validates is False:
+            hint = " (there is no validation data)"
         return PlanError(
             f"{self._owner} monitors {self.name!r}, which is in no log{hint}; there are: {there}"
         )

@@ -9,11 +9,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from holdfast.arguments import named_fields
 from holdfast.errors import PlanError
 from holdfast.monitors import larger_is_better
 from holdfast.types import Position
 
 
+@named_fields
 @dataclass(frozen=True)
 class Keep:
     """Which checkpoints of a run stay. The newest, and what training returned, always do.

@@ -9,6 +9,7 @@ import os
 import time
 from dataclasses import dataclass, fields
 
+from holdfast.arguments import named_fields
 from holdfast.errors import PlanError
 from holdfast.types import Position
 
@@ -18,6 +19,7 @@ _SHORTEST = 1.0
 _FIRST_GUESS = 0.02
 
 
+@named_fields
 @dataclass(frozen=True)
 class Every:
     """When to take a checkpoint. Several rules: whichever is due first.

@@ -39,7 +39,7 @@ def rolled_back(event: RolledBack) -> str:
     if len(event.samples) > _NAMED_SAMPLES:
         samples += f", … ({len(event.samples)} in all)"
     return (
-        f"at step {at.total} (epoch {at.epoch + 1}, step {at.step + 1}) {event.reason}; "
+        f"at step {at.total} (epoch {at.epoch + 1}, step {at.step}) {event.reason}; "
         f"samples {samples}; goes on from step {to.total} with a learning rate of "
         f"{event.learning_rate:.4g}"
     )

@@ -96,7 +96,7 @@ class Keeper:
         self._reporter = reporter
         self._pruner = pruner
         self._writer = Writer(store, pruner, self._told)
-        self._waiting: dict[int, Snapshot] = {}
+        self._waiting: dict[Position, Snapshot] = {}
         self._saved = saved
         self._error: OSError | None = None
         self._warned = False
@@ -129,7 +129,7 @@ class Keeper:
         began = time.perf_counter()
         held = state()
         self._let_go()
-        self._waiting[held.position.total] = self._snapshot(held, epoch_end=epoch_end)
+        self._waiting[held.position] = self._snapshot(held, epoch_end=epoch_end)
         self._cadence.spent(time.perf_counter() - began)
 
     def save(self, state: Callable[[], Held], *, epoch_end: bool, final: bool = False) -> None:
@@ -142,10 +142,10 @@ class Keeper:
         snapshot = self._snapshot(held, epoch_end=epoch_end, final=final)
         before = dict(self._waiting)
         if not final:
-            before.pop(held.position.total, None)
+            before.pop(held.position, None)
             if self.needs(held.position, epoch_end=epoch_end):
                 # Should the disk fail now, it is there to be written later.
-                self._waiting[held.position.total] = snapshot
+                self._waiting[held.position] = snapshot
         self._writer.submit([*(item for _, item in sorted(before.items())), snapshot])
         self._cadence.taken(held.position, time.perf_counter() - began)
 
@@ -160,11 +160,11 @@ class Keeper:
         Raises:
             DamagedError: it is not what was written, or gone.
         """
-        waiting = self._waiting.get(step)
-        if waiting is None:
-            self._writer.wait()
-            waiting = self._waiting.get(step)
-        if waiting is not None:
+        self._writer.wait()
+        # Where an epoch ends two have the same step: the later one is what is pinned.
+        found = [item for position, item in sorted(self._waiting.items()) if position.total == step]
+        if found:
+            waiting = found[-1]
             return Kept(waiting.position, waiting.state, waiting.arrays, waiting.journal)
         layout = self._store.layout
         path = layout.manifest(step, final=False)
@@ -181,15 +181,15 @@ class Keeper:
         self._record(event)
         self._sync()
         self._waiting = {
-            step: item for step, item in self._waiting.items() if step <= event.to.total
+            position: item for position, item in self._waiting.items() if position <= event.to
         }
         with contextlib.suppress(OSError):
             self._pruner.undo(event.to.total)
 
     def _let_go(self) -> None:
-        for step, item in list(self._waiting.items()):
-            if not self.needs(item.position, epoch_end=item.epoch_end):
-                self._waiting.pop(step, None)
+        for position, item in list(self._waiting.items()):
+            if not self.needs(position, epoch_end=item.epoch_end):
+                self._waiting.pop(position, None)
 
     def _snapshot(self, held: Held, *, epoch_end: bool, final: bool = False) -> Snapshot:
         return make_snapshot(
@@ -270,7 +270,7 @@ class Keeper:
             self._record(CheckpointFailed(time.time(), outcome.position, str(outcome.error)))
             return
         if not outcome.final:
-            self._waiting.pop(outcome.position.total, None)
+            self._waiting.pop(outcome.position, None)
         self._saved = outcome.position
         self._record(
             CheckpointCommitted(

@@ -616,7 +616,6 @@ def named(kind, name):
     return kind
 
 
-@pytest.mark.xfail(strict=True, reason="an attribute that cannot be set ends the resume")
 def test_an_attribute_that_cannot_be_set_any_more_is_said(tmp_path, capsys):
     grown = named(Grown, "Counts")()
     two_attempts(tmp_path, [Counts("plain")], [grown])
@@ -624,14 +623,12 @@ def test_an_attribute_that_cannot_be_set_any_more_is_said(tmp_path, capsys):
     assert "Counts.name cannot be set" in capsys.readouterr().out
 
 
-@pytest.mark.xfail(strict=True, reason="slots are not looked at")
 def test_an_attribute_in_a_slot_is_kept(tmp_path):
     slots = Slots()
     two_attempts(tmp_path, [Slots()], [slots])
     assert slots.count == 4
 
 
-@pytest.mark.xfail(strict=True, reason="the error does not say which callback, nor a way out")
 def test_a_set_state_that_fails_ends_the_attempt_and_names_the_callback(tmp_path):
     run = holdfast.Run(tmp_path / "run")
     fit(run, [Keeps()], epochs=2)
@@ -642,7 +639,6 @@ def test_a_set_state_that_fails_ends_the_attempt_and_names_the_callback(tmp_path
     assert any("set_state of the callback Keeps" in note for note in caught.value.__notes__)
 
 
-@pytest.mark.xfail(strict=True, reason="state of one kind is given to the other")
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_callback_that_got_or_lost_get_state_starts_anew(order, tmp_path, capsys):
     kept = named(type("Kept", (Keeps,), {}), "Changed")
@@ -654,7 +650,6 @@ def test_a_callback_that_got_or_lost_get_state_starts_anew(order, tmp_path, caps
     assert "callback Changed" in capsys.readouterr().out
 
 
-@pytest.mark.xfail(strict=True, reason="the checkpoint's settings win over the program's")
 def test_a_setting_that_was_changed_in_the_program_counts(tmp_path):
     stopping = keras.callbacks.EarlyStopping("loss", min_delta=10, patience=2)
     run = two_attempts(
@@ -664,7 +659,6 @@ def test_a_setting_that_was_changed_in_the_program_counts(tmp_path):
     assert run.position.epoch == 3
 
 
-@pytest.mark.xfail(strict=True, reason="the checkpoint's settings win over the program's")
 def test_files_go_where_the_program_says_now(tmp_path):
     before, after = tmp_path / "before.weights.h5", tmp_path / "after.weights.h5"
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from overwrites import kill_many
 
 import holdfast
 
@@ -189,3 +190,13 @@ def test_a_full_disk_never_ends_a_training(whole, tmp_path):
     assert run.position == saved
     assert not run.verify().findings
     assert finish(run.path, "--epochs", EPOCHS) == whole
+
+
+def test_200_kills_while_one_file_is_overwritten(tmp_path):
+    """The best model's file can always be opened, and is at least as good as was reported."""
+    seed = time.time_ns() % 2**32
+    print("seed", seed)
+    found = kill_many("holdfast", 200, tmp_path, seed)
+    print(found)
+    assert (found.kills, found.unreadable, found.worse) == (200, 0, 0)
+    assert found.within >= 20, "too few kills came while the file was written"

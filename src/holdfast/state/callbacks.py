@@ -7,13 +7,20 @@ Leaves when to capture and restore to `snapshot`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
+
+from holdfast.errors import RunError
 from holdfast.state.values import CannotKeepError, decode, encode
 from holdfast.types import Array, Json
 
 _NOT_STATE = {"model", "_model", "params"}
+# What Keras's callbacks derive from their arguments: of `mode`, `separator`, `log_dir`; and an
+# open file.
+_DERIVED = {"monitor_op", "sep", "_log_write_dir", "_train_dir", "_val_dir", "csv_file", "writer"}
 
 
 def capture(callbacks: Sequence[Any], arrays: list[Array], *, copy: bool) -> Json:
@@ -26,7 +33,7 @@ def capture(callbacks: Sequence[Any], arrays: list[Array], *, copy: bool) -> Jso
     for number, callback in enumerate(callbacks):
         name = f"callback/{number}"
         if _has_protocol(callback):
-            state = encode(callback.get_state(), name, arrays)
+            state = _own_state(callback, name, arrays)
         else:
             state = {}
             for key, value in _attributes(callback):
@@ -39,7 +46,8 @@ def capture(callbacks: Sequence[Any], arrays: list[Array], *, copy: bool) -> Jso
                 except CannotKeepError:
                     continue
                 arrays.extend(kept)
-        states.append({"class": _class_name(callback), "state": state})
+        by = "get_state" if _has_protocol(callback) else "attributes"
+        states.append({"class": _class_name(callback), "by": by, "state": state})
     return states
 
 
@@ -58,12 +66,18 @@ def restore(states: Json, callbacks: Sequence[Any], arrays: Mapping[str, Array])
             said.append(f"callback {name} was not there at the checkpoint: it starts anew")
             continue
         left.remove(saved)
+        by = "get_state" if _has_protocol(callback) else "attributes"
+        if saved.get("by", by) != by:
+            said.append(
+                f"callback {name} keeps its state by {by} now, and at the checkpoint did so by "
+                f"{saved['by']}: it starts anew"
+            )
+            continue
         value = decode(saved["state"], arrays)
-        if _has_protocol(callback):
-            callback.set_state(value)
+        if by == "get_state":
+            _give(callback, value)
         else:
-            for key, part in value.items():
-                setattr(callback, key, part)
+            said.extend(_set(callback, value))
     said.extend(f"callback {state['class']} is gone: its state is dropped" for state in left)
     return said
 
@@ -93,8 +107,68 @@ def pins(callbacks: Sequence[Any]) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def _own_state(callback: Any, name: str, arrays: list[Array]) -> Json:
+    try:
+        return encode(callback.get_state(), name, arrays)
+    except CannotKeepError as error:
+        raise RunError(
+            f"get_state of the callback {_class_name(callback)} returns what cannot be kept: "
+            f"{error}. It should return numbers, strings, arrays, and lists, tuples, sets and "
+            "dicts of them."
+        ) from None
+
+
+def _give(callback: Any, state: Any) -> None:
+    try:
+        callback.set_state(state)
+    except Exception as error:
+        error.add_note(
+            f"holdfast: this is set_state of the callback {_class_name(callback)}, given what its "
+            "get_state returned at the checkpoint. Nothing was trained and nothing changed. Let it "
+            "take that state, or give the class another name: it then starts anew."
+        )
+        raise
+
+
+def _set(callback: Any, state: Mapping[str, Any]) -> list[str]:
+    """Set attributes; returns a sentence for each that cannot be set any more."""
+    said = []
+    for key, part in state.items():
+        if key in _settings(callback):
+            continue  # kept by an earlier version
+        try:
+            setattr(callback, key, part)
+        except AttributeError as error:
+            said.append(
+                f"{_class_name(callback)}.{key} cannot be set to what it was at the checkpoint "
+                f"({error}): it is as the callback makes it"
+            )
+    return said
+
+
 def _attributes(callback: Any) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in vars(callback).items() if key not in _NOT_STATE]
+    slots = []
+    for kind in type(callback).__mro__:
+        declared = vars(kind).get("__slots__", ())
+        declared = [declared] if isinstance(declared, str) else declared
+        # Python's own, such as __dict__, are no state.
+        slots += [key for key in declared if key[:2] != "__" and hasattr(callback, key)]
+    found = {**vars(callback), **{key: getattr(callback, key) for key in slots}}
+    left_out = _NOT_STATE | _settings(callback)
+    return [(key, value) for key, value in found.items() if key not in left_out]
+
+
+def _settings(callback: Any) -> frozenset[str]:
+    """Return which attributes are not state but what the program asked for.
+
+    Of Keras's own classes it is known: what their constructors take, and what they make of it.
+    """
+    names: set[str] = set()
+    for kind in type(callback).__mro__:
+        if kind.__module__.partition(".")[0] == "keras" and kind is not keras.callbacks.Callback:
+            names |= set(inspect.signature(kind).parameters)
+            names |= _DERIVED
+    return frozenset(names)
 
 
 def _has_protocol(callback: Any) -> bool:

@@ -149,6 +149,10 @@ class Keeper:
         self._writer.submit([*(item for _, item in sorted(before.items())), snapshot])
         self._cadence.taken(held.position, time.perf_counter() - began)
 
+    def wait(self) -> None:
+        """Wait until what is being written is on the disk, or could not be written."""
+        self._writer.wait()
+
     def settle(self) -> None:
         """Wait until the disk has what the state of callbacks speaks of."""
         for callback in hosted(self._callbacks):

@@ -16,6 +16,7 @@ from typing import Any
 
 from holdfast import keras_private
 from holdfast.callbacks.history import History
+from holdfast.callbacks.hosted import hosted
 from holdfast.callbacks.rollback import Rollback, Trouble
 from holdfast.data.order import Reshuffle
 from holdfast.engines.base import Engine, Logs
@@ -93,6 +94,9 @@ class Loop:
     def save_beginning(self) -> None:
         """Save the state before the first step: initial weights may be random."""
         self._keeper.save(self._hold, epoch_end=False)
+        if hosted(self._plan.callbacks):
+            # They write files of their own, which nobody could put back to their beginning.
+            self._keeper.wait()
 
     def run(self) -> None:
         """Train to the end of the plan; state is saved as the keeper sees fit, and at the end.

@@ -108,6 +108,17 @@ class RolledBack(Event):
 
 
 @dataclass(frozen=True)
+class ModelSaved(Event):
+    """A callback's file of the model stands at `path`; its monitor had the value `score` then."""
+
+    name: ClassVar[str] = "model_saved"
+    time: float
+    path: str
+    epoch: int
+    score: float
+
+
+@dataclass(frozen=True)
 class CheckpointCommitted(Event):
     """A checkpoint is on the disk to stay."""
 
@@ -167,6 +178,7 @@ _EVENTS: Mapping[str, type[Event]] = {
         EpochEnded,
         Measured,
         RolledBack,
+        ModelSaved,
         CheckpointCommitted,
         CheckpointFailed,
         Stopped,

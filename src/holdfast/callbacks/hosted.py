@@ -7,6 +7,7 @@ of a run, in Keras's own `fit`, nobody calls `check` and `join`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -24,6 +25,14 @@ class Host(Protocol):
 
     def load_weights(self, step: int) -> None:
         """Give the model the weights of the checkpoint at a step that the callback pins."""
+        ...
+
+    def score_of(self, path: Path) -> float | None:
+        """Return the score of the model that an earlier attempt has saved at a path, if any."""
+        ...
+
+    def tell_saved(self, path: Path, epoch: int, score: float) -> None:
+        """Record that a file of the model stands at a path."""
         ...
 
 

@@ -30,6 +30,8 @@ class _Due:
 
     path: Path
     image: Image
+    epoch: int
+    score: float | None
     said: str
     fallen: Sequence[Path] = ()
 
@@ -214,14 +216,15 @@ class ModelCheckpoint(Hosted):
         self._top = [(score, Path(path)) for score, path in state["top"]]
         self._batch, self._batches = state["batch"], state["batches"]
         self._epoch = state["epoch"]
-        gone = self._judges and [path for _, path in self._top if not path.exists()]
+        # Of several names, one that is gone may have fallen out in an attempt that got further.
+        top = self._top if self._judges and not self._fields else []
+        gone = [path for _, path in top if not path.exists()]
         if gone or state["unsaved"]:
             missing = f"{gone[0]} is gone" if gone else "the last file could not be written"
             warnings.warn(
                 f"ModelCheckpoint: {missing}; the next model judged is saved", stacklevel=2
             )
             self._best = self._threshold
-            self._top = [(score, path) for score, path in self._top if path.exists()]
 
     def _forget(self) -> None:
         self._best = self._threshold
@@ -237,7 +240,8 @@ class ModelCheckpoint(Hosted):
         """Judge the model and begin to write its file, if it is to have one."""
         if not self._judges:
             path = self._path(epoch, batch, logs)
-            self._begin(_Due(path, Image.of(self.model), f"Epoch {epoch + 1}: saved to {path}"))
+            said = f"Epoch {epoch + 1}: saved to {path}"
+            self._begin(_Due(path, Image.of(self.model), epoch, None, said))
             return
         value = self._monitor.value(logs)
         if value is None:
@@ -253,13 +257,24 @@ class ModelCheckpoint(Hosted):
         if improved or self._among_best(value):
             said = f"Epoch {epoch + 1}: {said}"
             fallen = self._enlist(value, path)
-            self._begin(_Due(path, Image.of(self.model), said, fallen))
+            if not self._stands_already(value, path):
+                self._begin(_Due(path, Image.of(self.model), epoch, value, said, fallen))
             return
         if self.verbose:
             self.settle()  # what is said of the file before is said first
             self._say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {was}")
         if self._failed:
             self._begin(self._failed)
+
+    def _stands_already(self, value: float, path: Path) -> bool:
+        """Return whether an earlier attempt, which got further, has left as good a model there.
+
+        The training is on its way there again: what was reported must not get worse meanwhile.
+        """
+        standing = None if self.host is None else self.host.score_of(path)
+        if standing is None or not path.exists():
+            return False
+        return value == standing or self._monitor.better(standing, value)
 
     def _among_best(self, value: float) -> bool:
         if self.save_top_k is None or self.save_best_only or math.isnan(value):
@@ -286,7 +301,9 @@ class ModelCheckpoint(Hosted):
 
         def work() -> None:
             due.image.write(due.path, weights_only=self.save_weights_only)
-            # The new one stands: now those may go that it takes the place of.
+            # The new one stands: now it may be told of, and those may go whose place it takes.
+            if self.host is not None and due.score is not None:
+                self.host.tell_saved(due.path, due.epoch, due.score)
             files.remove(due.fallen)
             self._say(due.said)
 

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -25,7 +26,7 @@ from holdfast.callbacks.hosted import hosted
 from holdfast.engines.base import Engine
 from holdfast.engines.choose import choose
 from holdfast.errors import NoCheckpointError, PlanChangedError, RunError
-from holdfast.events import AttemptStarted
+from holdfast.events import AttemptStarted, ModelSaved
 from holdfast.state import callbacks as callback_state
 from holdfast.state import rng, variables
 from holdfast.state.snapshot import Course, load_course, restore
@@ -103,7 +104,7 @@ def _attempt(
     position = found[0].position if found else Position()
     if found is None:
         position = Position(epoch=plan.initial_epoch)
-    host = _Host()
+    host = _Host(record)
     for callback in hosted(plan.callbacks):
         callback.join(host)
         callback.prepare(resumed=found is not None)
@@ -170,7 +171,7 @@ def _attempt(
             course,
             position,
         )
-        host.loop = loop
+        host.loop, host.keeper = loop, keeper
         _trained.add(model.optimizer)
         with interruption:
             if found is None:
@@ -183,9 +184,17 @@ def _attempt(
 
 
 class _Host:
-    """What Holdfast's callbacks may ask of the loop, once there is one."""
+    """What Holdfast's callbacks may ask of the run.
 
-    loop: Loop | None = None
+    Args:
+        record: what happened before this attempt.
+    """
+
+    def __init__(self, record: Record) -> None:
+        saved = [event for event in record.events if isinstance(event, ModelSaved)]
+        self._scores = {event.path: event.score for event in saved}
+        self.loop: Loop | None = None
+        self.keeper: Keeper | None = None
 
     @property
     def position(self) -> Position:
@@ -195,6 +204,13 @@ class _Host:
     def load_weights(self, step: int) -> None:
         assert self.loop is not None
         self.loop.load_weights(step)
+
+    def score_of(self, path: Path) -> float | None:
+        return self._scores.get(str(path))
+
+    def tell_saved(self, path: Path, epoch: int, score: float) -> None:
+        assert self.keeper is not None
+        self.keeper.record_model(path, epoch, score)
 
 
 @contextlib.contextmanager

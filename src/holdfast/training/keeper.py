@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from holdfast.callbacks.hosted import hosted
@@ -25,6 +26,7 @@ from holdfast.events import (
     Failed,
     Finished,
     Measured,
+    ModelSaved,
     RolledBack,
     Stopped,
 )
@@ -213,6 +215,11 @@ class Keeper:
     def record_point(self, epoch: int, step: int, steps: int, logs: Mapping[str, Any]) -> None:
         """Tell the journal what the logs are within an epoch."""
         self._record(Measured(time.time(), epoch, step, steps, _plain(logs)))
+
+    def record_model(self, path: Path, epoch: int, score: float) -> None:
+        """Tell the journal, durably, that a file of the model stands."""
+        self._record(ModelSaved(time.time(), str(path), epoch, score))
+        self._sync()
 
     def finish(self, state: Callable[[], Held], reason: str, why: str, position: Position) -> None:
         """Save what the training returned, and wait until it is on the disk.

@@ -13,6 +13,9 @@ Contenders:
     keras-N     Model.fit with steps_per_execution=N
     holdfast    Run.fit as it is by default
     bare        Run.fit with no checkpoint between beginning and end
+    validated   Run.fit with validation
+    callbacks   the same with EarlyStopping and ModelCheckpoint (weights only, best only), where
+                nothing improves
 """
 
 from __future__ import annotations
@@ -31,12 +34,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 MNIST = Path("../shared/data/mnist.npz")
-EPOCHS = {"mlp": 21, "cnn": 3, "long": 121, "wide": 9}
+EPOCHS = {"mlp": 21, "cnn": 3, "long": 121, "wide": 9, "callbacks": 61}
 SETS = {
     "mlp": ["loop", "keras-1", "keras-16", "keras-64", "keras-256", "holdfast"],
     "cnn": ["loop", "keras-1", "keras-16", "holdfast"],
     "long": ["bare", "holdfast"],
     "wide": ["keras-1", "bare", "holdfast"],
+    "callbacks": ["validated", "callbacks"],
 }
 
 
@@ -56,7 +60,7 @@ def main() -> None:
         return
     results = {
         model: race(model, SETS[model], options.rounds, options.mnist)
-        for model in ("mlp", "cnn", "long", "wide")
+        for model in SETS
         if model in options.only
     }
     report(results, options.rounds)
@@ -107,6 +111,15 @@ def report(results: dict[str, dict[str, list[dict]]], rounds: int) -> None:
         count = statistics.median(run["checkpoints"] for run in runs["holdfast"])
         seconds = statistics.median(run["mean"] for run in runs["holdfast"]) * EPOCHS["long"]
         print(f"\n  {count:.0f} checkpoints in {seconds:.1f} s")
+    if "callbacks" in results:
+        runs = results["callbacks"]
+        pairs = zip(runs["callbacks"], runs["validated"], strict=True)
+        ratios = [ours["median"] / bare["median"] for ours, bare in pairs]
+        print(
+            "\nmlp with validation: epoch with EarlyStopping and ModelCheckpoint, where nothing "
+            f"improves, over without: {statistics.median(ratios):.4f} "
+            f"(least {min(ratios):.4f}, most {max(ratios):.4f})"
+        )
     if "wide" in results:
         runs = results["wide"]
         print(f"\na state of {runs['holdfast'][0]['state'] / 1e6:.0f} MB: peak memory, MB")
@@ -140,8 +153,18 @@ def measure(model_name: str, contender: str, mnist: Path) -> dict:
         every = holdfast.Every(seconds=1e9) if contender == "bare" else None
         with tempfile.TemporaryDirectory() as folder:
             run = holdfast.Run(Path(folder) / "run")
+            callbacks = [*watching(contender, folder), clock]
+            validation = (x[:10000], y[:10000]) if model_name == "callbacks" else None
             run.fit(
-                model, x, y, batch_size=32, epochs=epochs, verbose=0, callbacks=[clock], every=every
+                model,
+                x,
+                y,
+                batch_size=32,
+                epochs=epochs,
+                verbose=0,
+                callbacks=callbacks,
+                validation_data=validation,
+                every=every,
             )
             extra["checkpoints"] = sum(
                 event.name == "checkpoint_committed" for event in run.journal().events
@@ -156,6 +179,23 @@ def measure(model_name: str, contender: str, mnist: Path) -> dict:
         * (1 if sys.platform == "darwin" else 1024),
         **extra,
     }
+
+
+def watching(contender: str, folder: str) -> list:
+    """The callbacks that are measured: they judge every epoch and find none better."""
+    import holdfast
+
+    if contender != "callbacks":
+        return []
+    return [
+        holdfast.EarlyStopping(min_delta=1e9, patience=10**6, restore_best_weights=True),
+        holdfast.ModelCheckpoint(
+            Path(folder) / "best.weights.h5",
+            save_best_only=True,
+            save_weights_only=True,
+            initial_value_threshold=0.0,
+        ),
+    ]
 
 
 def build(name: str, steps_per_execution: int):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from holdfast.cli.facts import Attempt, Portrait, Row, Saved
+from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved
 from holdfast.cli.main import app
 from holdfast.cli.picture import Best, Drawn
 from holdfast.cli.prune import Choice
@@ -65,6 +65,7 @@ _DOCUMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("each of `runs`", tuple(item.name for item in fields(Row))),
     ("`show`", tuple(item.name for item in fields(Portrait))),
     ("each of `attempts`", tuple(item.name for item in fields(Attempt))),
+    ("each of `rollbacks`", tuple(item.name for item in fields(Rollback))),
     ("each of `checkpoints`", tuple(item.name for item in fields(Saved))),
     ("`position`", tuple(item.name for item in fields(Position))),
     ("`holder`", tuple(item.name for item in fields(Holder))),

@@ -244,7 +244,7 @@ def test_show_tells_the_whole_story(cli: Cli, runs: Path) -> None:
     run = Run("digits")
     for text in (
         "finished", "epoch 4 of 4, step 8", "Sequential", "keras 3.", "fused: ", run.digest(),
-        "stopped (SIGTERM)", "finished (all epochs)", "newest, best", "final",
+        "stopped (SIGTERM)", "finished (all 4 epochs are done)", "newest, best", "final",
         run.last().digest[:12],
     ):  # fmt: skip
         assert text in said.out
@@ -298,7 +298,7 @@ def test_show_tells_the_rest_of_a_run_with_a_damaged_manifest(cli: Cli, runs: Pa
     said = cli("show", "digits")
     assert (said.code, said.err) == (1, "")
     assert "damaged: checkpoints/0000000002.json: " in said.out
-    assert "finished (all epochs)" in said.out
+    assert "finished (all 4 epochs are done)" in said.out
     shown = cli("show", "digits", "--json").json
     assert [item["step"] for item in shown["checkpoints"]] == [4, 6, 8, 8]
     assert [item["file"] for item in shown["problems"]] == ["checkpoints/0000000002.json"]

@@ -42,7 +42,7 @@ def run(command, folder, seconds=240):
 def readme_folder(tmp_path_factory):
     """A directory in which the README's programs have run."""
     folder = tmp_path_factory.mktemp("readme")
-    first, second = blocks(README, "python")
+    first, careful, second = blocks(README, "python")
     assert len(first.splitlines()) <= 10
     found = run([sys.executable, "-c", first], folder)
     assert found.returncode == 0, found.stderr
@@ -52,6 +52,11 @@ def readme_folder(tmp_path_factory):
     assert found.returncode == 0, found.stderr
     assert found.stdout.endswith("finished\n")
     assert "goes on from step" in found.stdout
+    found = run([sys.executable, "-c", first + careful + "print(run.status)"], folder)
+    assert found.returncode == 0, found.stderr
+    assert "holdfast: ended: EarlyStopping: val_loss did not improve for 3 epochs" in found.stdout
+    assert (folder / "best.keras").is_file()
+    assert (folder / "careful.csv").read_text().startswith("epoch,")
     return folder
 
 
@@ -90,6 +95,20 @@ def test_the_demo(tmp_path):
     assert float(re.search(r"test accuracy: +(\d\.\d+)", found.stdout)[1]) > 0.9
     assert (tmp_path / "demo" / "curve.png").stat().st_size > 10_000
     assert not holdfast.Run(tmp_path / "demo" / "killed" / "run").verify().findings
+
+
+def test_the_lesson(tmp_path):
+    """The example that the README's second and third picture are of."""
+    command = [sys.executable, str(ROOT / "examples" / "lesson.py"), "--folder", "runs"]
+    found = run(command, tmp_path)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert len(re.findall(r"^\w+: best epoch \d+ of \d+, ", found.stdout, re.MULTILINE)) == 3
+    shown = re.findall(r"^    (holdfast .*)$", (ROOT / "examples" / "lesson.py").read_text(), re.M)
+    assert len(shown) == 2
+    for line in shown:
+        found = run([HOLDFAST, *line.split()[1:]], tmp_path)
+        assert found.returncode == 0, found.stderr
+        assert found.stdout
 
 
 def test_links_and_pictures_of_the_documents_are_there():

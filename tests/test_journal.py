@@ -20,6 +20,9 @@ from holdfast.events import (
     EpochEnded,
     Failed,
     Finished,
+    Measured,
+    ModelSaved,
+    RolledBack,
     Stopped,
 )
 from holdfast.run import Run
@@ -39,6 +42,9 @@ EVENTS = [
     started(1, Position(), 0),
     EpochEnded(2.0, 0, 10, {"loss": 0.5, "note": "näive\n", "bad": float("inf")}),
     CheckpointCommitted(3.0, HERE, False, 100, 0.25),
+    Measured(3.5, 1, 4, 10, {"loss": 0.4}),
+    RolledBack(3.6, HERE, Position(), 0, 1, "the loss is nan", (3, 4), 0.5),
+    ModelSaved(3.7, "best.keras", 1, 0.25),
     CheckpointFailed(4.0, HERE, "No space left on device"),
     Stopped(5.0, HERE, 15),
     Failed(6.0, HERE, "ValueError: no"),
@@ -296,3 +302,20 @@ def test_an_append_that_does_not_fit_leaves_no_part_of_itself(path):
     assert said.stdout == f"File too large {size}\n"
     assert journal.read(path).events == [EVENTS[0], Failed(1.0, Position(), "y")]
     assert journal.read(path).damaged == ()
+
+
+def test_what_a_rollback_undid_is_not_lived(path):
+    """Earlier rollbacks stay when the training goes back once more; attempts always do."""
+    begin = append(path, started(1, Position(), 0))
+    undone = EpochEnded(2.0, 0, 10, {"loss": 0.5})
+    back = [RolledBack(3.0, HERE, Position(), begin, n, "nan", (1,), 0.5) for n in (1, 2)]
+    again = EpochEnded(4.0, 0, 10, {"loss": 0.4})
+    append(path, undone, back[0], undone, back[1], again)
+    assert journal.read(path).lived() == [started(1, Position(), 0), *back, again]
+
+
+def test_a_rollback_that_no_checkpoint_knows_is_not_lived_by_the_next_attempt(path):
+    begin = append(path, started(1, Position(), 0))
+    append(path, RolledBack(3.0, HERE, Position(), begin, 1, "nan", (1,), 0.5))
+    append(path, started(2, Position(), begin))
+    assert journal.read(path).lived() == [started(1, Position(), 0), started(2, Position(), begin)]

@@ -1,5 +1,9 @@
 """Rollback: back to the last point when a step breaks the training, the same in every attempt."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from holdfast import errors
 from holdfast.events import RolledBack
 from holdfast.testing import restart_at_every_step
 
+HOLDFAST = Path(sys.executable).with_name("holdfast")
 STEPS = 6
 BAD = [24, 25, 26, 27, 28, 29, 30, 31]
 """The fourth batch of 8, without shuffling: step 4 of every epoch."""
@@ -83,6 +88,9 @@ def test_a_planted_batch_ends_in_a_finite_model_and_is_named(planted, tmp_path, 
     assert run.position.total == 3 * STEPS
     assert int(given["model"].optimizer.iterations) == 3 * (STEPS - 1)
     said = capfd.readouterr().err
+    shown = subprocess.run([HOLDFAST, "show", run.path], capture_output=True, text=True, check=True)
+    assert "the loss is inf" in shown.stdout
+    assert "24, 25, 26, 27, 28, 29, 30, 31" in shown.stdout
     assert "at step 4 (epoch 1, step 4) the loss is inf; samples 24, 25, 26" in said
 
 

@@ -306,7 +306,7 @@ def outcomes_of(run, *snapshots, keep=None):
     outcomes = []
     writer = Writer(run.store, Pruner(run.layout, keep or Keep()), outcomes.append)
     for item in snapshots:
-        writer.submit(item)
+        writer.submit([item])
     writer.wait()
     assert not writer.busy
     return outcomes
@@ -349,12 +349,12 @@ def test_any_other_error_in_the_thread_is_raised_where_one_waits(root):
             (snapshot(1, [Array("w", "object", (1,), memoryview(b"x"))]), KeyError),
             (snapshot(1, state={"callback": object()}), TypeError),
         ):
-            writer.submit(wrong)
+            writer.submit([wrong])
             with pytest.raises(error, match="object"):
                 writer.wait()
         assert told == []
         assert list(files_of(run.layout.packs)) == []
-        writer.submit(snapshot(2))
+        writer.submit([snapshot(2)])
         writer.wait()
     assert [item.position.total for item in told] == [2]
 
@@ -377,7 +377,7 @@ FULL_DISK = """
         small = snapshot(3)
         for limit, item in ((8000, large), (8000, small), (resource.RLIM_INFINITY, large)):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-            writer.submit(item)
+            writer.submit([item])
             writer.wait()
             error = outcomes[-1].error
             print(error and error.strerror, len(run.layout.all_packs()), *(

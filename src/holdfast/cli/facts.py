@@ -15,7 +15,15 @@ from signal import Signals
 from holdfast.cli.find import name_of
 from holdfast.cli.output import reason
 from holdfast.errors import NoCheckpointError, StoreError
-from holdfast.events import AttemptStarted, EpochEnded, Event, Failed, Finished, Stopped
+from holdfast.events import (
+    AttemptStarted,
+    EpochEnded,
+    Event,
+    Failed,
+    Finished,
+    RolledBack,
+    Stopped,
+)
 from holdfast.run import Checkpoint, Run
 from holdfast.store import lock
 from holdfast.store.checkpoints import load_manifest
@@ -63,6 +71,23 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Rollback:
+    """A time the training went back: from the end of step `step` to `to`, and why.
+
+    `samples` are the indices of those in the batches that it then did without.
+    """
+
+    number: int
+    epoch: int
+    step: int
+    to: int
+    reason: str
+    samples: tuple[int, ...]
+    learning_rate: float
+    time: float
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint. `kinds` are of final, newest and best."""
 
@@ -97,6 +122,7 @@ class Portrait:
     digest: str | None
     holder: lock.Holder | None
     attempts: tuple[Attempt, ...]
+    rollbacks: tuple[Rollback, ...]
     checkpoints: tuple[Saved, ...]
     problems: tuple[Finding, ...]
 
@@ -162,6 +188,7 @@ def portrait(run: Run) -> Portrait:
         digest=checkpoints[-1].digest if checkpoints else None,
         holder=lock.holder(layout.lock),
         attempts=tuple(attempts),
+        rollbacks=tuple(_rollbacks(record.lived())),
         checkpoints=tuple(_saved(run, checkpoints)),
         problems=(*unreadable(run, checkpoints), *_damaged_lines(layout, record)),
     )
@@ -250,6 +277,23 @@ def _attempts(events: Sequence[Event], status: str) -> list[Attempt]:
     return found
 
 
+def _rollbacks(events: Sequence[Event]) -> list[Rollback]:
+    return [
+        Rollback(
+            number=event.number,
+            epoch=event.position.epoch,
+            step=event.position.total,
+            to=event.to.total,
+            reason=event.reason,
+            samples=tuple(event.samples),
+            learning_rate=event.learning_rate,
+            time=event.time,
+        )
+        for event in events
+        if isinstance(event, RolledBack)
+    ]
+
+
 def _end(events: Sequence[Event], *, running: bool) -> tuple[str, str | None, float | None]:
     """Return how an attempt ended, why, and when."""
     for event in reversed(events):
@@ -258,8 +302,7 @@ def _end(events: Sequence[Event], *, running: bool) -> tuple[str, str | None, fl
         if isinstance(event, Failed):
             return "failed", event.error, event.time
         if isinstance(event, Finished):
-            why = "all epochs" if event.reason == "epochs" else "a callback stopped it"
-            return "finished", why, event.time
+            return "finished", event.why or event.reason, event.time
     # A process that was killed could not write that it was.
     return ("running", None, None) if running else ("killed", "no end recorded", None)
 

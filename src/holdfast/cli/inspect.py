@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.facts import Attempt, Portrait, Row, Saved, portrait, row
+from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved, portrait, row
 from holdfast.cli.find import RunPath, find_run, find_runs, name_of, open_run
 from holdfast.cli.output import AsJson
 from holdfast.run import Run
@@ -139,6 +139,13 @@ def _print_portrait(shown: Portrait) -> None:
             map(_attempt_cells, shown.attempts),
             right=("attempt", "at step"),
         )
+    if shown.rollbacks:
+        output.say()
+        output.print_table(
+            ["rollback", "at step", "to step", "because", "samples"],
+            map(_rollback_cells, shown.rollbacks),
+            right=("rollback", "at step", "to step"),
+        )
     if shown.checkpoints:
         output.say()
         output.print_table(
@@ -161,6 +168,16 @@ def _attempt_cells(item: Attempt) -> list[str]:
         str(item.position.total),
         f"{item.host}, process {item.pid}",
         f"{item.end}{why}{when}",
+    ]
+
+
+def _rollback_cells(item: Rollback) -> list[str]:
+    return [
+        str(item.number),
+        str(item.step),
+        str(item.to),
+        item.reason,
+        ", ".join(map(str, item.samples)),
     ]
 
 

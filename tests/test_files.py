@@ -102,3 +102,42 @@ def test_what_is_published_is_durable_before_it_has_its_name(tmp_path, done):
     source.write_bytes(b"other")
     files.publish(source, target)
     assert target.read_bytes() == b"whole"
+
+
+def test_a_file_that_another_library_writes_is_the_old_or_the_new(tmp_path, done):
+    path = tmp_path / "best.h5"
+    path.write_bytes(b"old")
+
+    def write(aside):
+        assert aside.name == "best.h5"
+        assert path.read_bytes() == b"old"
+        aside.write_bytes(b"new")
+
+    files.replace_by(path, write)
+    assert path.read_bytes() == b"new"
+    assert [item.name for item in tmp_path.iterdir()] == ["best.h5"]
+    aside = done[0].removeprefix("sync ")
+    assert aside.endswith(".tmp/best.h5")
+    assert done == [f"sync {aside}", f"rename {aside} to best.h5", "sync ."]
+
+
+def test_where_another_library_fails_the_old_file_stands(tmp_path):
+    path = tmp_path / "best.h5"
+    path.write_bytes(b"old")
+
+    def write(aside):
+        aside.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        files.replace_by(path, write)
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["best.h5"]
+
+
+def test_what_a_killed_writer_left_beside_goes_with_the_next(tmp_path):
+    for name in (".best.h5.0123abcd.tmp", ".other.h5.0123abcd.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.h5").write_bytes(b"half")
+    files.replace_by(tmp_path / "best.h5", lambda aside: aside.write_bytes(b"new") and None)
+    assert {item.name for item in tmp_path.iterdir()} == {"best.h5", ".other.h5.0123abcd.tmp"}

@@ -13,7 +13,7 @@ from holdfast.errors import DamagedError, NewerFormatError, PlanError
 from holdfast.run import Run
 from holdfast.store.checkpoints import load_arrays, load_manifest, load_newest
 from holdfast.store.prune import Pruner, prune
-from holdfast.store.retention import Candidate, Keep, best, decide, larger_is_better
+from holdfast.store.retention import Candidate, Keep, Leaders, best, decide, larger_is_better
 from holdfast.store.verify import verify
 from holdfast.types import Position
 
@@ -340,3 +340,42 @@ def test_an_array_of_the_pruned_is_written_again_if_it_comes_back(tmp_path):
             run.commit(step, [array("w", np.full(4, value))])
             pruner.prune(newest=step)
         assert loaded(run.layout) == (3, contents([array("w", np.full(4, 1.0))]), [])
+
+
+# What checkpoints need beside them
+
+
+def at(step, *pins, **metrics):
+    position = Position(step // 10, step % 10, step)
+    return Candidate(f"{step:010d}.json", position, step % 10 == 0, False, metrics, pins)
+
+
+def test_what_a_checkpoint_that_stays_needs_stays_too():
+    run = [at(10, 10), at(20, 10), at(25, 20), at(30, 25), at(40, 20)]
+    found = staying(run, Keep(last=1, best=0))
+    # 40 needs 20, and 20 needs 10 in turn; nobody who stays needs 25.
+    assert found == {
+        "0000000040.json": "the newest",
+        "0000000020.json": "the checkpoint at step 40 needs it",
+        "0000000010.json": "the checkpoint at step 20 needs it",
+    }
+
+
+def test_a_need_for_what_is_gone_is_no_error():
+    assert set(staying([at(40, 20)], Keep(last=1, best=0))) == {"0000000040.json"}
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("auto", {1, 4}), ("max", {2, 3})])
+def test_leaders_are_the_best_epochs_so_far(mode, expected):
+    leaders = Leaders(Keep(best=2, monitor="val_loss", mode=mode))
+    for epoch, value in enumerate([0.5, 0.2, 0.9, 0.7, 0.2, 0.2, math.nan]):
+        leaders.add(epoch, {"val_loss": value})
+    leaders.add(7, {"loss": 0.0})
+    assert {epoch for epoch in range(8) if epoch in leaders} == expected
+
+
+def test_going_back_deletes_what_is_beyond_and_nothing_else(tmp_path):
+    layout = make_run(tmp_path / "run", 1, 2, 3, 4)
+    Pruner(layout, Keep()).undo(2)
+    assert [path.name for path in layout.manifests()] == ["0000000001.json", "0000000002.json"]
+    assert load_newest(layout, final=True)[0].position.total == 2

@@ -514,3 +514,24 @@ def test_a_run_without_an_epoch_is_named(run_at):
     done = plot(run_at("digits", STORY), run_at("young", [started()]))
     assert done.returncode == 1
     assert b"young: no epoch has ended yet" in done.stderr
+
+
+def test_long_epochs_are_measured_within_about_once_a_second(blobs, tmp_path):
+    import time
+
+    import keras
+    from test_exact import arguments
+
+    from holdfast import Run
+    from holdfast.events import Measured
+
+    slow = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.5))
+    run = Run(tmp_path / "run")
+    history = run.fit(**arguments(blobs, [slow], epochs=2))
+    found = [event for event in run.journal().events if isinstance(event, Measured)]
+    # 2 epochs of 5 steps of half a second: at steps 2 and 4 of each, give or take one.
+    assert 2 <= len(found) <= 6
+    assert {event.epoch for event in found} == {0, 1}
+    assert all(0 < event.step < event.steps == 5 for event in found)
+    assert set(found[0].logs) == {"loss", "accuracy"}
+    assert len(history.points["loss"]) == len(found)

@@ -1,5 +1,6 @@
 """Rollback: back to the last point when a step breaks the training, the same in every attempt."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -283,3 +284,41 @@ def test_killed_after_it_went_back_it_goes_back_again(planted, tmp_path):
     assert (
         run.load_model().get_weights()[0].tobytes() == whole.load_model().get_weights()[0].tobytes()
     )
+
+
+def test_all_callbacks_together_stopped_anywhere(planted, tmp_path):
+    """Holdfast's and Keras's, with a batch that breaks the training in every epoch."""
+    files = tmp_path / "files"
+    x, y = planted
+
+    def make(seed):
+        if seed == 0:
+            shutil.rmtree(files, ignore_errors=True)
+            files.mkdir()
+        callbacks = [
+            holdfast.Rollback(every=2),
+            holdfast.EarlyStopping("loss", patience=1, restore_best_weights=True),
+            holdfast.EarlyStopping("val_loss", min_delta=1e9, patience=2, mode="min"),
+            holdfast.ModelCheckpoint(files / "best.keras", save_best_only=True),
+            holdfast.ModelCheckpoint(
+                files / "{epoch}.weights.h5", save_top_k=2, save_weights_only=True
+            ),
+            keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
+            keras.callbacks.ReduceLROnPlateau("loss", min_delta=1e9, patience=0, factor=0.5),
+            keras.callbacks.CSVLogger(files / "rows.csv"),
+            keras.callbacks.TerminateOnNaN(),
+            keras.callbacks.ModelCheckpoint(files / "theirs.keras", save_best_only=True),
+        ]
+        good = slice(0, 24)
+        return arguments(
+            planted, None, callbacks=callbacks, epochs=5, validation_data=(x[good], y[good])
+        )
+
+    found = restart_at_every_step(make, tmp_path / "runs")
+    assert len(found.history["loss"]) == 3, "it did not stop early"
+    rows = (files / "rows.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2"]
+    run = holdfast.Run(tmp_path / "runs" / "stopped-at-each")
+    assert len(rollbacks(run)) == 3
+    best = keras.models.load_model(files / "best.keras").evaluate(x[:24], y[:24], verbose=0)
+    assert best == pytest.approx(min(found.history["val_loss"]), rel=1e-5)

@@ -165,6 +165,18 @@ def test_the_best_weights_are_the_checkpoint_and_not_in_memory(blobs, tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_finished_run_tells_its_callbacks_what_it_told_them_then(blobs, tmp_path):
+    """A program that is started again after its end prints the same."""
+
+    def fit():
+        stop = holdfast.EarlyStopping("loss", min_delta=9, patience=1, restore_best_weights=True)
+        theirs = keras.callbacks.EarlyStopping("loss", min_delta=9, patience=5)
+        train(blobs, tmp_path / "run", [stop, theirs], epochs=9)
+        return stop.stopped_epoch, stop.best_epoch, stop.best, stop.why, float(theirs.best)
+
+    assert fit() == fit()
+
+
 # ModelCheckpoint
 
 

@@ -219,7 +219,7 @@ class ModelCheckpoint(Hosted):
         # Of several names, one that is gone may have fallen out in an attempt that got further.
         top = self._top if self._judges and not self._fields else []
         gone = [path for _, path in top if not path.exists()]
-        if gone or state["unsaved"]:
+        if self.host is not None and (gone or state["unsaved"]):
             missing = f"{gone[0]} is gone" if gone else "the last file could not be written"
             warnings.warn(
                 f"ModelCheckpoint: {missing}; the next model judged is saved", stacklevel=2

@@ -8,53 +8,39 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import socket
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import keras
-import numpy as np
 
 from holdfast.callbacks.history import History
 from holdfast.callbacks.hosted import hosted
 from holdfast.engines.base import Engine
 from holdfast.engines.choose import choose
-from holdfast.errors import NoCheckpointError, PlanChangedError, RunError
 from holdfast.events import AttemptStarted, ModelSaved
 from holdfast.state import callbacks as callback_state
 from holdfast.state import rng, variables
 from holdfast.state.snapshot import Course, load_course, restore
-from holdfast.state.values import from_array
-from holdfast.store import files, journal
+from holdfast.store import journal
 from holdfast.store.checkpoints import Store, load_newest
-from holdfast.store.identity import Identity, load_identity, write_identity
 from holdfast.store.journal import Journal, Record
-from holdfast.store.layout import Layout, is_run
-from holdfast.store.lock import Lock
-from holdfast.store.manifest import Manifest
+from holdfast.store.layout import Layout
 from holdfast.store.prune import Pruner
 from holdfast.store.retention import Keep, Leaders
 from holdfast.training.cadence import Cadence, Every
-from holdfast.training.describe import differences
 from holdfast.training.ending import closing_lines
 from holdfast.training.judging import judged, log_names
 from holdfast.training.keeper import Keeper
 from holdfast.training.loop import Loop
+from holdfast.training.opening import Found, begin, find, note_trained, versions, writing
 from holdfast.training.plan import Plan
 from holdfast.training.progress import Reporter
 from holdfast.training.signals import Interruption
-from holdfast.types import Array, Json, Position
-
-Found = tuple[Manifest, Sequence[Array]]
-
-# Optimizers that attempts in this process have worked with.
-_trained: WeakSet[Any] = WeakSet()
+from holdfast.types import Position
 
 
 def train(
@@ -76,16 +62,16 @@ def train(
         Interrupted: a signal came; the state is saved.
     """
     reporter = Reporter(plan.verbose, plan.epochs)
-    with _writing(layout, fresh, reporter):
+    with writing(layout, fresh, reporter):
         record = journal.read(layout.journal)
-        found = _find(layout, plan, model, reporter)
+        found = find(layout, plan, model, reporter)
         if found is not None and found[0].final:
             if found[0].state["stopped"] or found[0].position.epoch >= plan.epochs:
-                return _return_finished(layout, model, record, found, reporter)
+                return _return_finished(layout, model, plan, record, found, reporter)
             manifest, arrays, _ = load_newest(layout, final=False)
             found = manifest, arrays
         if found is None:
-            _begin(layout, model, plan)
+            begin(layout, model, plan)
         return _attempt(layout, model, plan, record, found, every, keep, interruption, reporter)
 
 
@@ -142,7 +128,7 @@ def _attempt(
         stack.callback(log.close)
         log.append(started)
         history.tell([*record.lived(), started])
-        store = Store(layout, log, plan.fingerprint, _versions())
+        store = Store(layout, log, plan.fingerprint, versions())
         if found:
             store.remember(found[0])
         keeper = Keeper(
@@ -172,7 +158,7 @@ def _attempt(
             position,
         )
         host.loop, host.keeper = loop, keeper
-        _trained.add(model.optimizer)
+        note_trained(model)
         with interruption:
             if found is None:
                 loop.save_beginning()
@@ -213,126 +199,16 @@ class _Host:
         self.keeper.record_model(path, epoch, score)
 
 
-@contextlib.contextmanager
-def _writing(layout: Layout, fresh: bool, reporter: Reporter) -> Iterator[None]:
-    """Hold the run's lock; with `fresh`, a run that is there is moved aside first."""
-    _check_place(layout)
-    files.make_directory(layout.root)
-    lock = Lock(layout.lock)
-    try:
-        if fresh and is_run(layout.root):
-            aside = layout.aside()
-            files.move_directory(layout.root, aside)
-            reporter.say(f"the run that was in {layout.root} is now in {aside}")
-            lock.release()
-            files.make_directory(layout.root)
-            lock = Lock(layout.lock)
-        yield
-    finally:
-        lock.release()
-
-
-def _check_place(layout: Layout) -> None:
-    root = layout.root
-    if root.exists() and not root.is_dir():
-        raise RunError(f"{root} is a file; expected a directory for the run, or none yet")
-    if root.is_dir() and not is_run(root):
-        own = {layout.lock, layout.journal, layout.packs, layout.checkpoints}
-        other = next((p for p in root.iterdir() if p not in own and p.suffix != ".tmp"), None)
-        if other is not None:
-            raise RunError(
-                f"{root} is no run and not empty (it has {other.name}); "
-                "choose a directory of the run's own, such as one within it"
-            )
-
-
-def _find(layout: Layout, plan: Plan, model: Any, reporter: Reporter) -> Found | None:
-    """Return the newest sound checkpoint, or None for a run that has none yet."""
-    if not is_run(layout.root):
-        return None
-    identity = load_identity(layout)
-    if not layout.manifests():
-        return None  # nothing was trained: whatever is asked for now is the plan
-    try:
-        manifest, arrays, damaged = load_newest(layout, final=True)
-    except NoCheckpointError as error:
-        raise NoCheckpointError(
-            f"{error}\nTo train anew, use fresh=True: this run is moved aside and kept."
-        ) from None
-    _compare(layout, identity.plan, plan, (manifest, arrays), model)
-    for finding in damaged:
-        reporter.insist(f"a newer checkpoint is damaged and was passed over: {finding}")
-    return manifest, arrays
-
-
-def _compare(
-    layout: Layout, then: Mapping[str, Json], plan: Plan, found: Found, model: Any
-) -> None:
-    """Refuse another plan than the run was begun with.
-
-    A learning rate is no difference where training itself has changed it: in the model of an
-    attempt in this process, or where it is the checkpoint's.
-    """
-    rate = repr(_learning_rate(found))
-    trained = model.optimizer in _trained
-    different = [
-        (name, was, now)
-        for name, was, now in differences(then, plan.description)
-        if not (name.endswith("learning_rate") and (trained or now == rate))
-    ]
-    if different:
-        raise PlanChangedError(layout.root, different)
-
-
-def _learning_rate(found: Found) -> float | None:
-    manifest, arrays = found
-    for entry, array in zip(manifest.arrays, arrays, strict=True):
-        if entry.name.startswith("optimizer/") and entry.label.endswith("learning_rate"):
-            return float(from_array(array))
-    return None
-
-
-def _begin(layout: Layout, model: Any, plan: Plan) -> None:
-    """Make the directory a run. One that was begun and has no checkpoint yet begins anew."""
-    for folder in (layout.packs, layout.checkpoints):
-        files.make_directory(folder)
-    write_identity(
-        layout,
-        Identity(
-            id=secrets.token_hex(8),
-            created=time.time(),
-            versions=_versions(),
-            plan=plan.description,
-            model=_configuration(model),
-        ),
-    )
-
-
-def _configuration(model: Any) -> Json:
-    """Return the model as Keras serializes it, or None where it cannot be serialized."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            config = keras.saving.serialize_keras_object(model)
-        except Exception:  # a user's own get_config may raise anything
-            return None
-    return config if _is_json(config) else None
-
-
-def _is_json(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_json(part) for key, part in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_json, value))
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
 def _return_finished(
-    layout: Layout, model: Any, record: Record, found: Found, reporter: Reporter
+    layout: Layout, model: Any, plan: Plan, record: Record, found: Found, reporter: Reporter
 ) -> History:
+    """Give the model and the callbacks what the training left them with."""
     manifest, arrays = found
     named = {array.name: array for array in arrays}
     variables.load(model, named)
+    for callback in plan.callbacks:
+        callback.set_model(model)
+    callback_state.restore(manifest.state["callbacks"], plan.callbacks, named)
     history = History()
     history.set_model(model)
     history.restore(load_course(manifest.state, named).rows)
@@ -365,7 +241,7 @@ def _started(
         reason=engine.reason,
         host=socket.gethostname(),
         pid=os.getpid(),
-        versions=_versions(),
+        versions=versions(),
         monitor=keep.monitor or "",
         mode=keep.mode,
     )
@@ -410,13 +286,3 @@ def _warn_of_what_cannot_be_kept(callbacks: Sequence[Any]) -> None:
             "set_state(state) to keep it.",
             stacklevel=5,
         )
-
-
-def _versions() -> dict[str, str]:
-    backend = keras.config.backend()
-    return {
-        "holdfast": version("holdfast"),
-        "keras": keras.__version__,
-        backend: version(backend),
-        "numpy": np.__version__,
-    }

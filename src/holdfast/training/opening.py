@@ -1,0 +1,167 @@
+"""Opening a run for writing: its lock, what is there, and whether it is the same plan.
+
+Owns what is compared and refused before an attempt begins. Leaves the attempt to `attempt`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+from weakref import WeakSet
+
+import keras
+import numpy as np
+
+from holdfast.errors import NoCheckpointError, PlanChangedError, RunError
+from holdfast.state.values import from_array
+from holdfast.store import files
+from holdfast.store.checkpoints import load_newest
+from holdfast.store.identity import Identity, load_identity, write_identity
+from holdfast.store.layout import Layout, is_run
+from holdfast.store.lock import Lock
+from holdfast.store.manifest import Manifest
+from holdfast.training.describe import differences
+from holdfast.training.plan import Plan
+from holdfast.training.progress import Reporter
+from holdfast.types import Array, Json
+
+Found = tuple[Manifest, Sequence[Array]]
+"""A checkpoint to go on from."""
+
+# Optimizers that attempts in this process have worked with.
+_trained: WeakSet[Any] = WeakSet()
+
+
+def note_trained(model: Any) -> None:
+    """Note that training may change a model's learning rate from now on."""
+    _trained.add(model.optimizer)
+
+
+@contextlib.contextmanager
+def writing(layout: Layout, fresh: bool, reporter: Reporter) -> Iterator[None]:
+    """Hold the run's lock; with `fresh`, a run that is there is moved aside first."""
+    _check_place(layout)
+    files.make_directory(layout.root)
+    lock = Lock(layout.lock)
+    try:
+        if fresh and is_run(layout.root):
+            aside = layout.aside()
+            files.move_directory(layout.root, aside)
+            reporter.say(f"the run that was in {layout.root} is now in {aside}")
+            lock.release()
+            files.make_directory(layout.root)
+            lock = Lock(layout.lock)
+        yield
+    finally:
+        lock.release()
+
+
+def _check_place(layout: Layout) -> None:
+    root = layout.root
+    if root.exists() and not root.is_dir():
+        raise RunError(f"{root} is a file; expected a directory for the run, or none yet")
+    if root.is_dir() and not is_run(root):
+        own = {layout.lock, layout.journal, layout.packs, layout.checkpoints}
+        other = next((p for p in root.iterdir() if p not in own and p.suffix != ".tmp"), None)
+        if other is not None:
+            raise RunError(
+                f"{root} is no run and not empty (it has {other.name}); "
+                "choose a directory of the run's own, such as one within it"
+            )
+
+
+def find(layout: Layout, plan: Plan, model: Any, reporter: Reporter) -> Found | None:
+    """Return the newest sound checkpoint, or None for a run that has none yet."""
+    if not is_run(layout.root):
+        return None
+    identity = load_identity(layout)
+    if not layout.manifests():
+        return None  # nothing was trained: whatever is asked for now is the plan
+    try:
+        manifest, arrays, damaged = load_newest(layout, final=True)
+    except NoCheckpointError as error:
+        raise NoCheckpointError(
+            f"{error}\nTo train anew, use fresh=True: this run is moved aside and kept."
+        ) from None
+    _compare(layout, identity.plan, plan, (manifest, arrays), model)
+    for finding in damaged:
+        reporter.insist(f"a newer checkpoint is damaged and was passed over: {finding}")
+    return manifest, arrays
+
+
+def _compare(
+    layout: Layout, then: Mapping[str, Json], plan: Plan, found: Found, model: Any
+) -> None:
+    """Refuse another plan than the run was begun with.
+
+    A learning rate is no difference where training itself has changed it: in the model of an
+    attempt in this process, or where it is the checkpoint's.
+    """
+    rate = repr(_learning_rate(found))
+    trained = model.optimizer in _trained
+    different = [
+        (name, was, now)
+        for name, was, now in differences(then, plan.description)
+        if not (name.endswith("learning_rate") and (trained or now == rate))
+    ]
+    if different:
+        raise PlanChangedError(layout.root, different)
+
+
+def _learning_rate(found: Found) -> float | None:
+    manifest, arrays = found
+    for entry, array in zip(manifest.arrays, arrays, strict=True):
+        if entry.name.startswith("optimizer/") and entry.label.endswith("learning_rate"):
+            return float(from_array(array))
+    return None
+
+
+def begin(layout: Layout, model: Any, plan: Plan) -> None:
+    """Make the directory a run. One that was begun and has no checkpoint yet begins anew."""
+    for folder in (layout.packs, layout.checkpoints):
+        files.make_directory(folder)
+    write_identity(
+        layout,
+        Identity(
+            id=secrets.token_hex(8),
+            created=time.time(),
+            versions=versions(),
+            plan=plan.description,
+            model=_configuration(model),
+        ),
+    )
+
+
+def _configuration(model: Any) -> Json:
+    """Return the model as Keras serializes it, or None where it cannot be serialized."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            config = keras.saving.serialize_keras_object(model)
+        except Exception:  # a user's own get_config may raise anything
+            return None
+    return config if _is_json(config) else None
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(part) for key, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides a training's bits."""
+    backend = keras.config.backend()
+    return {
+        "holdfast": version("holdfast"),
+        "keras": keras.__version__,
+        backend: version(backend),
+        "numpy": np.__version__,
+    }

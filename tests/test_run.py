@@ -238,8 +238,15 @@ def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(digits, tmp_pa
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"holdfast: {run.path}: a new run"
     assert lines[1].startswith("holdfast: fused engine: no callback looks at single batches; one")
-    assert [line.split("  ")[0] for line in lines[2:]] == ["Epoch 1/2", "Epoch 2/2"]
-    assert re.search(r"loss: \d.*val_loss: \d", lines[-1])
+    assert [line.split("  ")[0] for line in lines[2:]] == [
+        "Epoch 1/2",
+        "Epoch 2/2",
+        "holdfast: best epoch 2 of 2:",
+        "holdfast: ended: all 2 epochs are done",
+        f"holdfast: saved in {run.path}",
+    ]
+    assert re.search(r"loss: \d.*val_loss: \d", lines[3])
+    assert re.search(r"loss: \d.*val_loss: \d", lines[4])
 
     run.fit(make_model(), x, y, epochs=3, validation_split=0.2)
     lines = capsys.readouterr().out.splitlines()
@@ -285,7 +292,19 @@ def test_progress_on_a_terminal_is_a_bar_with_steps_time_and_metrics(tmp_path):
 
 
 def test_the_public_names():
-    assert holdfast.__all__ == ["Every", "Keep", "Run", "errors", "fit"]
+    assert holdfast.__all__ == [
+        "EarlyStopping",
+        "Every",
+        "Keep",
+        "ModelCheckpoint",
+        "Rollback",
+        "Run",
+        "errors",
+        "fit",
+    ]
+    assert all(getattr(holdfast, name) for name in holdfast.__all__)
+    with pytest.raises(AttributeError, match="did you mean 'EarlyStopping'"):
+        holdfast.EarlyStoping  # noqa: B018
     assert isinstance(holdfast.fit, type(test_the_public_names))
 
 

@@ -41,6 +41,8 @@ from holdfast.training.cadence import Cadence
 from holdfast.training.progress import Reporter
 from holdfast.types import Array, Json, Position, Snapshot
 
+_LARGE = 1 << 26
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -126,10 +128,14 @@ class Keeper:
     def hold(self, state: Callable[[], Held], *, epoch_end: bool) -> None:
         """Take a snapshot that is needed, to be written before the next one.
 
-        Until then it is in memory, and let go if it is no longer needed by then.
+        Until then it is in memory, and let go if it is no longer needed by then. A large one is
+        written at once: memory holds one copy of a large state.
         """
         began = time.perf_counter()
         held = state()
+        if sum(value.nbytes for value in held.values) > _LARGE:
+            self.save(lambda: held, epoch_end=epoch_end)
+            return
         self._let_go()
         self._waiting[held.position] = self._snapshot(held, epoch_end=epoch_end)
         self._cadence.spent(time.perf_counter() - began)

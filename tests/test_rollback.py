@@ -105,6 +105,21 @@ def test_it_goes_back_to_the_last_point_and_not_further(planted, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("every", [1000, 3])
+def test_twice_from_one_point_lowers_the_rate_twice(planted, tmp_path, every):
+    x, y = planted
+    x[BAD[-1] + 1 : BAD[-1] + 9] = 1e20  # the fifth batch too
+
+    def make(seed):
+        return arguments((x, y), holdfast.Rollback(every=every, most=9), epochs=2)
+
+    restart_at_every_step(make, tmp_path)
+    found = rollbacks(holdfast.Run(tmp_path / "stopped-at-each"))
+    assert [event.position.step for event in found] == [4, 5, 4, 5]
+    rates = [0.01 * 0.5**number for number in range(1, 5)]
+    assert [event.learning_rate for event in found] == pytest.approx(rates)
+
+
 @pytest.mark.parametrize("every", [1000, 2])
 @pytest.mark.parametrize("looks", [False, True])
 def test_stopped_anywhere_it_ends_with_the_same_bits(planted, tmp_path, every, looks):

@@ -149,6 +149,7 @@ class Loop:
                 self._roll_back(trouble)
                 if self.position.step == 0:
                     return False
+                continue
             self._show(epoch, steps)
             self._course.stopped = bool(self._model.stop_training)
             self._look(epoch_end=False)
@@ -236,6 +237,8 @@ class Loop:
         )
         self.position = kept.position
         self._keeper.undo(event)
+        # From now on the point is this state, so that going back once more lowers the rate again.
+        self._keeper.hold(self._hold, epoch_end=self.position.step == 0)
         if rollback.verbose:
             self._reporter.insist(f"went back: {rolled_back(event)}")
 

@@ -44,7 +44,7 @@ EVENTS = [
     CheckpointCommitted(3.0, HERE, False, 100, 0.25),
     Measured(3.5, 1, 4, 10, {"loss": 0.4}),
     RolledBack(3.6, HERE, Position(), 0, 1, "the loss is nan", (3, 4), 0.5),
-    ModelSaved(3.7, "best.keras", 1, 0.25),
+    ModelSaved(3.7, "best.keras", 1, "val_loss", 0.25),
     CheckpointFailed(4.0, HERE, "No space left on device"),
     Stopped(5.0, HERE, 15),
     Failed(6.0, HERE, "ValueError: no"),

@@ -337,3 +337,54 @@ def test_all_callbacks_together_stopped_anywhere(planted, tmp_path):
     assert len(rollbacks(run)) == 3
     best = keras.models.load_model(files / "best.keras").evaluate(x[:24], y[:24], verbose=0)
     assert best == pytest.approx(min(found.history["val_loss"]), rel=1e-5)
+
+
+def test_going_back_forgets_no_file_that_is_being_written(tmp_path):
+    """The best score stays, and what was reported is not overwritten by worse."""
+    from test_callbacks_again import Logs
+
+    x = np.zeros((64, 4), "float32")
+    x[20] = np.nan
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1500), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    save = holdfast.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True)
+    callbacks = [Logs(val_loss=[1.0, 2.0, 3.0]), save, holdfast.Rollback(verbose=0)]
+    given = {"batch_size": 16, "steps_per_epoch": 1, "shuffle": False, "verbose": 0}
+    validation = (x[:16], x[:16, :1])
+    run = holdfast.Run(tmp_path / "run")
+    run.fit(
+        model, x, x[:, :1] * 0, epochs=3, callbacks=callbacks, validation_data=validation, **given
+    )
+    assert rollbacks(run)
+    assert save.best == 1.0
+
+
+def test_an_epoch_of_which_every_step_is_skipped_is_not_judged(planted, tmp_path):
+    """Its metrics are of nothing: no number, and so never the best."""
+    x, y = planted
+    stop = holdfast.EarlyStopping("loss", patience=9, restore_best_weights=True)
+    given = arguments((x[24:], y[24:]), None, callbacks=[stop, holdfast.Rollback(most=9)])
+    run = holdfast.Run(tmp_path / "run")
+    # The first epoch's one step is of the batch that breaks it.
+    history = run.fit(**given | {"steps_per_epoch": 1})
+    assert np.isnan(history.history["loss"][0])
+    assert np.isfinite(history.history["loss"][1:]).all()
+    assert stop.best_epoch == history.best_epoch == run.best().position.epoch - 1 > 0
+
+
+def test_hooks_are_told_the_batches_that_keras_would_tell(planted, tmp_path):
+    seen = []
+    x, y = planted
+    look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    given = arguments((np.where(x > 1e9, 0, x), y), None, epochs=2)
+    given["model"].compile("sgd", "mse", steps_per_execution=4)
+    given["callbacks"] = [look, holdfast.Rollback(every=3)]
+    holdfast.Run(tmp_path / "run").fit(**given)
+    assert seen == [3, 7, 3, 7]
+
+
+def test_batches_from_before_the_point_are_not_named(planted, tmp_path):
+    run = holdfast.Run(tmp_path / "run")
+    run.fit(**arguments(planted, holdfast.Rollback(every=3, skip=99), epochs=1))
+    assert [list(event.samples) for event in rollbacks(run)] == [BAD]

@@ -109,12 +109,13 @@ class RolledBack(Event):
 
 @dataclass(frozen=True)
 class ModelSaved(Event):
-    """A callback's file of the model stands at `path`; its monitor had the value `score` then."""
+    """A callback's file of the model stands at `path`; `monitor` had the value `score` then."""
 
     name: ClassVar[str] = "model_saved"
     time: float
     path: str
     epoch: int
+    monitor: str
     score: float
 
 

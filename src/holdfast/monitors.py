@@ -5,21 +5,12 @@ Owns the words. Leaves which metric is looked at to those who ask.
 
 from __future__ import annotations
 
-# As Keras's own metrics are named, and as people name theirs.
-_LARGER_IS_BETTER = (
-    "acc",
-    "auc",
-    "correlation",
-    "cosine_similarity",
-    "f1",
-    "fbeta",
-    "io_u",
-    "iou",
-    "precision",
-    "r2",
-    "recall",
-    "sensitivity",
-    "specificity",
+import re
+
+# As Keras's own metrics are named, and as people name theirs: whole words, between underscores.
+_LARGER_IS_BETTER = re.compile(
+    r"(^|_)(acc|accuracy|auc|correlation|similarity|f1|fbeta|iou|io_u|precision|r2|recall"
+    r"|sensitivity|specificity)(_|\d|$)"
 )
 
 
@@ -28,8 +19,10 @@ def larger_is_better(monitor: str, mode: str = "auto") -> bool:
 
     Args:
         monitor: the metric's name.
-        mode: `min`, `max`, or `auto`: `max` where the name says so (accuracy, auc, …).
+        mode: `min`, `max`, or `auto`: `max` where a word of the name says so (accuracy, auc, …)
+            and it is no loss.
     """
     if mode != "auto":
         return mode == "max"
-    return any(word in monitor.lower() for word in _LARGER_IS_BETTER)
+    name = monitor.lower()
+    return not name.endswith("loss") and bool(_LARGER_IS_BETTER.search(name))

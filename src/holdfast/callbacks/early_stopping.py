@@ -6,16 +6,15 @@ are the run's checkpoint of that epoch, which it pins.
 
 from __future__ import annotations
 
-import operator
 import time
 import warnings
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
-from holdfast.arguments import named
+from holdfast.arguments import count, named, number
 from holdfast.callbacks.hosted import Hosted
 from holdfast.callbacks.monitor import Monitor
-from holdfast.errors import PlanError, did_you_mean
+from holdfast.errors import PlanError, StoreError, did_you_mean
 
 Mode = Literal["auto", "min", "max"]
 
@@ -112,21 +111,27 @@ class EarlyStopping(Hosted):
         join: Literal["any", "all"] = "any",
     ) -> None:
         super().__init__()
-        names = [monitor] if isinstance(monitor, str) else list(monitor)
+        names: list[Any] = list(monitor) if isinstance(monitor, (list, tuple)) else [monitor]
         if not names:
             raise PlanError("EarlyStopping(monitor=…) must name a metric, found none")
         if join not in ("any", "all"):
             hint = did_you_mean(str(join), ("any", "all"))
             raise PlanError(f"EarlyStopping(join=…) must be 'any' or 'all', found {join!r}{hint}")
         self.monitor = monitor
-        self.patience = _count("patience", patience)
+        self.patience = count("EarlyStopping", "patience", patience, 0)
         self.patience_steps = (
-            None if patience_steps is None else _count("patience_steps", patience_steps)
+            None
+            if patience_steps is None
+            else count("EarlyStopping", "patience_steps", patience_steps, 0)
         )
-        self.patience_seconds = patience_seconds
+        self.patience_seconds = (
+            None
+            if patience_seconds is None
+            else number("EarlyStopping", "patience_seconds", patience_seconds, least=0)
+        )
         self.verbose = verbose
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = _count("start_from_epoch", start_from_epoch)
+        self.start_from_epoch = count("EarlyStopping", "start_from_epoch", start_from_epoch, 0)
         self.join_by = join
         self._settings = list(
             zip(
@@ -139,7 +144,10 @@ class EarlyStopping(Hosted):
                         strict=True,
                     )
                 ],
-                _each("baseline", baseline, names),
+                [
+                    None if value is None else number("EarlyStopping", "baseline", value)
+                    for value in _each("baseline", baseline, names)
+                ],
                 strict=True,
             )
         )
@@ -184,11 +192,11 @@ class EarlyStopping(Hosted):
             return
         values = [tracker.monitor.value(logs) for tracker in self._trackers]
         waited = 0
-        for number, (tracker, value) in enumerate(zip(self._trackers, values, strict=True)):
+        for place, (tracker, value) in enumerate(zip(self._trackers, values, strict=True)):
             if value is None:
                 return
             improved = tracker.judge(epoch, value, steps, seconds)
-            if number == 0 and (improved or self._best_step is None):
+            if place == 0 and (improved or self._best_step is None):
                 self._take_best(epoch, step)
             waited += not improved and epoch > 0 and self._impatient(tracker)
         if waited and (self.join_by == "any" or waited == len(self._trackers)):
@@ -204,8 +212,15 @@ class EarlyStopping(Hosted):
         self._say(f"The model gets the weights of the best epoch, {self.best_epoch + 1}")
         if self.host is None:
             self.model.set_weights(self._weights)
-        else:
+            return
+        try:
             self.host.load_weights(self._best_step)
+        except StoreError as error:
+            warnings.warn(
+                f"EarlyStopping cannot restore the weights of the best epoch, "
+                f"{self.best_epoch + 1}: {error}. The model has those of the last.",
+                stacklevel=2,
+            )
 
     def pins(self) -> Sequence[int]:
         if self.restore_best_weights and self._best_step is not None:
@@ -291,16 +306,6 @@ class EarlyStopping(Hosted):
     def _say(self, text: str) -> None:
         if self.verbose:
             print(text, flush=True)
-
-
-def _count(name: str, value: Any) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if number < 0 or isinstance(value, bool):
-        raise PlanError(f"EarlyStopping({name}=…) must be an integer >= 0, found {value!r}")
-    return number
 
 
 def _each(name: str, value: Any, monitors: Sequence[str]) -> list[Any]:

@@ -6,11 +6,12 @@ of a run, in Keras's own `fit`, nobody calls `check` and `join`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from pathlib import Path
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
+from numpy.typing import NDArray
 
 from holdfast.types import Position
 
@@ -27,11 +28,15 @@ class Host(Protocol):
         """Give the model the weights of the checkpoint at a step that the callback pins."""
         ...
 
-    def score_of(self, path: Path) -> float | None:
+    def load_arrays(self, step: int) -> Mapping[str, NDArray[Any]] | None:
+        """Return the model's and the optimizer's arrays at a step, by name; None if not kept."""
+        ...
+
+    def score_of(self, path: str, monitor: str) -> float | None:
         """Return the score of the model that an earlier attempt has saved at a path, if any."""
         ...
 
-    def tell_saved(self, path: Path, epoch: int, score: float) -> None:
+    def tell_saved(self, path: str, epoch: int, monitor: str, score: float) -> None:
         """Record that a file of the model stands at a path."""
         ...
 
@@ -56,6 +61,12 @@ class Hosted(keras.callbacks.Callback):  # type: ignore[misc]
         """Hear of the run; called before the first step."""
         self.host = host
 
+    def part(self) -> None:
+        """Finish what is under way and forget the run; called when an attempt ends, anyhow."""
+        with contextlib.suppress(Exception):
+            self.settle()
+        self.host = None
+
     def prepare(self, *, resumed: bool) -> None:
         """Called before `on_train_begin`; `resumed` where a checkpoint is gone on from."""
 
@@ -72,6 +83,13 @@ class Hosted(keras.callbacks.Callback):  # type: ignore[misc]
 
     def set_state(self, state: Any) -> None:
         """Take the state of an earlier attempt; called after `on_train_begin`."""
+
+    def carry(self) -> Any:
+        """Return what going back in the training must not undo; see `set_carried`."""
+        return None
+
+    def set_carried(self, carried: Any) -> None:
+        """Take what `carry` has returned, after the state of the point gone back to."""
 
 
 def hosted(callbacks: Sequence[Any]) -> list[Hosted]:

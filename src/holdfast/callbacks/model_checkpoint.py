@@ -16,24 +16,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from holdfast.arguments import named
+from holdfast.arguments import count, named, number
 from holdfast.callbacks.hosted import Hosted
 from holdfast.callbacks.model_files import Image, Saving, check_ending
 from holdfast.callbacks.monitor import Monitor
 from holdfast.errors import NotSavedError, PlanError, did_you_mean
 from holdfast.store import files
+from holdfast.types import Json
 
 
 @dataclass(frozen=True)
 class _Due:
-    """A file that is to be written, and when it stands: what is said, which files then go."""
+    """A file that is to be written, and when it stands: what is said, which files then go.
 
-    path: Path
+    `step` is that of the checkpoint with the same weights.
+    """
+
+    path: str
     image: Image
     epoch: int
+    step: int
     score: float | None
     said: str
-    fallen: Sequence[Path] = ()
+    fallen: Sequence[str] = ()
+
+    def as_state(self) -> Json:
+        return [self.path, self.epoch, self.step, self.score, self.said]
 
 
 class ModelCheckpoint(Hosted):
@@ -73,7 +81,9 @@ class ModelCheckpoint(Hosted):
     _batch: int
     _batches: int
     _epoch: int
-    _top: list[tuple[float, Path]]
+    _base: Path
+    _top: list[tuple[float, str]]
+    _unsaved: Json
     _saving: Saving | None
     _due: _Due | None
     _failed: _Due | None
@@ -99,8 +109,14 @@ class ModelCheckpoint(Hosted):
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = _frequency(save_freq)
-        self.save_top_k = _top(save_top_k)
-        self._threshold = initial_value_threshold
+        self.save_top_k = (
+            None if save_top_k is None else count("ModelCheckpoint", "save_top_k", save_top_k, 1)
+        )
+        self._threshold = (
+            None
+            if initial_value_threshold is None
+            else number("ModelCheckpoint", "initial_value_threshold", initial_value_threshold)
+        )
         self._monitor = Monitor(monitor, mode, 0.0, "ModelCheckpoint")
         self._fields = _fields(self.filepath)
         self._judges = save_best_only or save_top_k is not None
@@ -110,6 +126,7 @@ class ModelCheckpoint(Hosted):
                 f"ModelCheckpoint(save_top_k={save_top_k}) keeps several files, and "
                 f"{self.filepath!r} is one name: put {{epoch:02d}} in it"
             )
+        self._check_fields()
         self._forget()
 
     @property
@@ -136,6 +153,9 @@ class ModelCheckpoint(Hosted):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._forget()
+        # A callback may change the working directory. What is relative stays so in the state, so
+        # that a project may be moved.
+        self._base = Path.cwd()
         if self._judges and self.host is None:
             self._monitor.resolve(self.model)
 
@@ -155,20 +175,21 @@ class ModelCheckpoint(Hosted):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
+        self._recover()
         if self.save_freq == "epoch":
             self._save(epoch, None, logs)
         elif self._waits_for_validation() and self._batches >= self.save_freq:
             if self._monitor.value(logs) is not None:
                 self._batches = 0
                 self._save(epoch, None, logs)
-        elif self._failed:
-            self._begin(self._failed)
+        else:
+            self._retry()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._recover()
         self.settle()
-        if self._failed:
-            self._begin(self._failed)
-            self.settle()
+        self._retry()
+        self.settle()
         if self._failed:
             raise NotSavedError(
                 f"{self._failed.path} could not be written: {self._why}. The model in memory is "
@@ -196,42 +217,69 @@ class ModelCheckpoint(Hosted):
     def get_state(self) -> dict[str, Any]:
         return {
             "monitor": self.monitor,
+            "filepath": self.filepath,
             "best": self._best,
-            "top": [[score, str(path)] for score, path in self._top],
+            "top": [list(item) for item in self._top],
             "batch": self._batch,
             "batches": self._batches,
             "epoch": self._epoch,
-            "unsaved": self._failed is not None,
+            "unsaved": self._failed.as_state() if self._failed else self._unsaved,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        if self._judges and state["monitor"] != self.monitor:
-            warnings.warn(
-                f"ModelCheckpoint monitored {state['monitor']} and now monitors {self.monitor}: "
-                "it starts anew",
-                stacklevel=2,
-            )
-            return
+        for name in ("monitor", "filepath"):
+            was, now = state[name], getattr(self, name)
+            if was != now and (self._judges or name == "filepath"):
+                warnings.warn(
+                    f"ModelCheckpoint had {name}={was!r} and now has {now!r}: it starts anew",
+                    stacklevel=2,
+                )
+                return
         self._best = state["best"]
-        self._top = [(score, Path(path)) for score, path in state["top"]]
+        self._top = [(score, path) for score, path in state["top"]]
         self._batch, self._batches = state["batch"], state["batches"]
-        self._epoch = state["epoch"]
+        self._epoch, self._unsaved = state["epoch"], state["unsaved"]
         # Of several names, one that is gone may have fallen out in an attempt that got further.
         top = self._top if self._judges and not self._fields else []
-        gone = [path for _, path in top if not path.exists()]
-        if self.host is not None and (gone or state["unsaved"]):
-            missing = f"{gone[0]} is gone" if gone else "the last file could not be written"
+        gone = [path for _, path in top if not self._place(path).exists()]
+        if gone and not self._unsaved and self.host is not None:
             warnings.warn(
-                f"ModelCheckpoint: {missing}; the next model judged is saved", stacklevel=2
+                f"ModelCheckpoint: {gone[0]} is gone; the next model judged is saved",
+                stacklevel=2,
             )
             self._best = self._threshold
+
+    def carry(self) -> Any:
+        return self._best, self._top
+
+    def set_carried(self, carried: Any) -> None:
+        # The files stand, whatever was undone since.
+        self._best, self._top = carried
+
+    def _recover(self) -> None:
+        """Begin to write what an earlier attempt could not, from the run's checkpoint of it."""
+        if self._unsaved is None:
+            return
+        (path, epoch, step, score, said), self._unsaved = self._unsaved, None
+        arrays = None if self.host is None else self.host.load_arrays(step)
+        if arrays is None:
+            warnings.warn(
+                f"ModelCheckpoint: {path} could not be written by an earlier attempt, and the "
+                f"run has no checkpoint of epoch {epoch + 1} any more; the next model judged is "
+                "saved",
+                stacklevel=2,
+            )
+            self._best = self._threshold
+            return
+        image = Image.from_arrays(self.model, arrays)
+        self._begin(_Due(path, image, epoch, step, score, said))
 
     def _forget(self) -> None:
         self._best = self._threshold
         self._top = []
         self._batch = -1
         self._batches = self._epoch = 0
-        self._saving = self._due = self._failed = self._why = None
+        self._saving = self._due = self._failed = self._why = self._unsaved = None
 
     def _waits_for_validation(self) -> bool:
         return self._judges and self.monitor.startswith("val_")
@@ -240,8 +288,7 @@ class ModelCheckpoint(Hosted):
         """Judge the model and begin to write its file, if it is to have one."""
         if not self._judges:
             path = self._path(epoch, batch, logs)
-            said = f"Epoch {epoch + 1}: saved to {path}"
-            self._begin(_Due(path, Image.of(self.model), epoch, None, said))
+            self._begin(self._due_now(path, epoch, None, f"saved to {path}"))
             return
         value = self._monitor.value(logs)
         if value is None:
@@ -255,24 +302,29 @@ class ModelCheckpoint(Hosted):
         else:
             said = f"{self.monitor} is {value:.5f}, saved to {path} as one of the best"
         if improved or self._among_best(value):
-            said = f"Epoch {epoch + 1}: {said}"
             fallen = self._enlist(value, path)
             if not self._stands_already(value, path):
-                self._begin(_Due(path, Image.of(self.model), epoch, value, said, fallen))
+                self._begin(self._due_now(path, epoch, value, said, fallen))
             return
         if self.verbose:
             self.settle()  # what is said of the file before is said first
             self._say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {was}")
-        if self._failed:
-            self._begin(self._failed)
+        self._retry()
 
-    def _stands_already(self, value: float, path: Path) -> bool:
+    def _due_now(
+        self, path: str, epoch: int, score: float | None, said: str, fallen: Sequence[str] = ()
+    ) -> _Due:
+        step = 0 if self.host is None else self.host.position.total
+        said = f"Epoch {epoch + 1}: {said}"
+        return _Due(path, Image.of(self.model), epoch, step, score, said, fallen)
+
+    def _stands_already(self, value: float, path: str) -> bool:
         """Return whether an earlier attempt, which got further, has left as good a model there.
 
         The training is on its way there again: what was reported must not get worse meanwhile.
         """
-        standing = None if self.host is None else self.host.score_of(path)
-        if standing is None or not path.exists():
+        standing = None if self.host is None else self.host.score_of(path, self.monitor)
+        if standing is None or not self._place(path).exists():
             return False
         return value == standing or self._monitor.better(standing, value)
 
@@ -283,7 +335,7 @@ class ModelCheckpoint(Hosted):
             return True
         return self._monitor.better(value, self._top[-1][0])
 
-    def _enlist(self, value: float, path: Path) -> list[Path]:
+    def _enlist(self, value: float, path: str) -> list[str]:
         """Take a file among those that stay, the best first; returns those that go."""
         most = self.save_top_k or 1
         top = [item for item in self._top if item[1] != path]
@@ -294,31 +346,60 @@ class ModelCheckpoint(Hosted):
         self._top = top[:most]
         return [old for _, old in top[most:]] if self.save_top_k else []
 
+    def _retry(self) -> None:
+        """Begin again to write what could not be written, unless something newer is."""
+        if self._failed:
+            self.settle()
+        if self._failed:
+            self._begin(self._failed)
+
     def _begin(self, due: _Due) -> None:
         """Begin to write a file; waits for the one before it."""
         self.settle()
         self._due = due
 
         def work() -> None:
-            due.image.write(due.path, weights_only=self.save_weights_only)
+            due.image.write(self._place(due.path), weights_only=self.save_weights_only)
             # The new one stands: now it may be told of, and those may go whose place it takes.
             if self.host is not None and due.score is not None:
-                self.host.tell_saved(due.path, due.epoch, due.score)
-            files.remove(due.fallen)
+                self.host.tell_saved(due.path, due.epoch, self.monitor, due.score)
+            files.remove(map(self._place, due.fallen))
             self._say(due.said)
 
         self._saving = Saving(work)
 
-    def _path(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> Path:
-        number = {} if batch is None or "batch" in logs else {"batch": batch + 1}
+    def _place(self, path: str) -> Path:
+        return self._base / path
+
+    def _path(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
+        batches = {} if batch is None or "batch" in logs else {"batch": batch + 1}
         try:
-            return Path(self.filepath.format(epoch=epoch + 1, **number, **logs)).absolute()
+            return self.filepath.format(epoch=epoch + 1, **batches, **logs)
         except (KeyError, ValueError, TypeError) as error:
             name = str(error.args[0]) if isinstance(error, KeyError) else ""
-            names = ["epoch", *number, *logs]
+            names = ["epoch", *batches, *logs]
             raise PlanError(
                 f"ModelCheckpoint: {self.filepath!r} cannot be filled in ({error})"
                 f"{did_you_mean(name, names)}; there are: {', '.join(names)}"
+            ) from None
+
+    def _check_fields(self) -> None:
+        """Refuse a name that no hook could fill in, whatever the logs."""
+        batches = self.save_freq != "epoch"
+        for name in self._fields:
+            early = batches and name.startswith("val_") and not self._waits_for_validation()
+            if early or (name == "batch" and not batches):
+                when = "a batch" if batches else "an epoch"
+                raise PlanError(
+                    f"ModelCheckpoint: {self.filepath!r} has {name!r} in it, which is not known "
+                    f"at the end of {when}, where save_freq={self.save_freq!r} saves"
+                )
+        try:
+            self.filepath.format(**dict.fromkeys(self._fields, 0.5) | {"epoch": 1, "batch": 1})
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise PlanError(
+                f"ModelCheckpoint: {self.filepath!r} cannot be filled in ({error}); "
+                "write {epoch:02d} and {val_loss:.2f}"
             ) from None
 
     def _say(self, text: str) -> None:
@@ -349,11 +430,3 @@ def _frequency(value: Any) -> Any:
             f"ModelCheckpoint(save_freq=…) must be 'epoch' or a number of batches, found {value!r}"
         )
     return number
-
-
-def _top(value: Any) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise PlanError(f"ModelCheckpoint(save_top_k=…) must be an integer >= 1, found {value!r}")
-    return value

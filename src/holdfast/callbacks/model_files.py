@@ -7,7 +7,7 @@ durable replacing to `store/files`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,13 @@ class Image:
         copies = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in found]
         return cls(model, list(zip(found, copies, strict=True)))
 
+    @classmethod
+    def from_arrays(cls, model: Any, arrays: Mapping[str, NDArray[Any]]) -> Image:
+        """Take the values from a checkpoint's arrays, by the names of `state/variables`."""
+        found = [variable for group in variables.groups(model) for variable in group]
+        names = [name for name, _ in variables.names(model)]
+        return cls(model, [(v, arrays[name]) for v, name in zip(found, names, strict=True)])
+
     def write(self, path: Path, *, weights_only: bool) -> None:
         """Write the file, in the format that its ending names.
 
@@ -100,7 +107,8 @@ class Saving:
     def __init__(self, work: Callable[[], None]) -> None:
         self._work = work
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="holdfast-model-file", daemon=True)
+        # No daemon: a process that ends by an exception waits for a file that is being written.
+        self._thread = threading.Thread(target=self._run, name="holdfast-model-file")
         self._thread.start()
 
     def wait(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from holdfast import keras_private
+from holdfast.arguments import number
 from holdfast.errors import PlanError, did_you_mean
 from holdfast.monitors import larger_is_better
 
@@ -39,7 +40,7 @@ class Monitor:
             raise PlanError(f"{owner}(mode=…) must be 'auto', 'min' or 'max', found {mode!r}{hint}")
         self.name = name
         self.mode = mode
-        self._delta = abs(min_delta)
+        self._delta = abs(number(owner, "min_delta", min_delta))
         self._owner = owner
         self._sign: float | None = None
         self._validates: bool | None = None
@@ -61,7 +62,7 @@ class Monitor:
         Raises:
             PlanError: neither the mode nor the model says so.
         """
-        direction = self.mode if self.mode != "auto" else _direction(model, self.name)
+        direction = self.mode if self.mode != "auto" else direction_of(model, self.name)
         if direction not in ("min", "max"):
             raise PlanError(
                 f"{self._owner}: is a larger {self.name} better or a smaller one? The metric does "
@@ -115,8 +116,8 @@ class Monitor:
         )
 
 
-def _direction(model: Any, name: str) -> str:
-    """Return `min`, `max`, or an empty string where nothing says which."""
+def direction_of(model: Any, name: str) -> str:
+    """Return whether `min` or `max` of a metric is better; empty where nothing says which."""
     bare = name.removeprefix("val_")
     if bare == "loss" or bare.endswith("_loss"):
         return "min"

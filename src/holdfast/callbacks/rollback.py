@@ -9,7 +9,6 @@ together: so a run that was killed breaks, and goes back, at the same steps.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast import keras_private
-from holdfast.arguments import named
+from holdfast.arguments import count, named, number
 from holdfast.callbacks.hosted import Hosted
 from holdfast.data.order import Reshuffle
 from holdfast.errors import DivergedError, PlanError, did_you_mean
@@ -60,8 +59,9 @@ class Rollback(Hosted):
         skip: how many batches are skipped, the one that did it the last.
         most: how often it may go back. After that a spike is let pass, and what is no finite
             number ends the training with an error.
-        every: a point is at every epoch's start and after each so many steps. Each is a
-            checkpoint: what going back costs at most, against what points cost.
+        every: a point is at every epoch's start and after each so many steps of it (with
+            `steps_per_execution`, the next multiple of that). Each is a checkpoint: what going
+            back costs at most, against what points cost.
         spike: a value is a spike if it is above every value of the window, and above their
             median by so many robust deviations (1.4826 times the median absolute deviation). It
             is judged by logarithms, where all are above 0, since losses and gradients vary by
@@ -99,22 +99,20 @@ class Rollback(Hosted):
         verbose: int = 1,
     ) -> None:
         super().__init__()
-        if isinstance(factor, bool) or not 0 < float(factor) <= 1:
+        self.factor = number("Rollback", "factor", factor, above=0)
+        if self.factor > 1:
             raise PlanError(f"Rollback(factor=…) must be above 0 and at most 1, found {factor!r}")
         if batches not in ("skip", "reshuffle"):
             hint = did_you_mean(str(batches), ("skip", "reshuffle"))
             raise PlanError(
                 f"Rollback(batches=…) must be 'skip' or 'reshuffle', found {batches!r}{hint}"
             )
-        if spike is not None and not float(spike) > 0:
-            raise PlanError(f"Rollback(spike=…) must be above 0 or None, found {spike!r}")
-        self.factor = float(factor)
         self.batches = batches
-        self.skip = _count("skip", skip, 1)
-        self.most = _count("most", most, 0)
-        self.every = _count("every", every, 1)
-        self.spike = spike
-        self.window = _count("window", window, 8)
+        self.skip = count("Rollback", "skip", skip, 1)
+        self.most = count("Rollback", "most", most, 0)
+        self.every = count("Rollback", "every", every, 1)
+        self.spike = None if spike is None else number("Rollback", "spike", spike, above=0)
+        self.window = count("Rollback", "window", window, 8)
         self.verbose = verbose
         self._forget()
 
@@ -147,7 +145,7 @@ class Rollback(Hosted):
 
     def is_point(self, position: Position, *, epoch_end: bool) -> bool:
         """Return whether a position is one to go back to."""
-        return epoch_end or (position.step > 0 and position.total % self.every == 0)
+        return epoch_end or (position.step > 0 and position.step % self._apart() == 0)
 
     def mark(self, position: Position) -> None:
         """Take a position as the point to go back to."""
@@ -155,13 +153,12 @@ class Rollback(Hosted):
 
     def clear(self, position: Position) -> int:
         """Return how many steps may be taken at once from a position; 0 where one is skipped."""
-        here = (position.epoch, position.step)
         ahead = [
             step - position.step
             for epoch, step in self._skipped
-            if epoch == here[0] and step >= here[1]
+            if epoch == position.epoch and step >= position.step
         ]
-        return min([self.every - position.total % self.every, *ahead])
+        return min([self._apart() - position.step % self._apart(), *ahead])
 
     def judge(self, seen: NDArray[np.float32]) -> Trouble | None:
         """Take steps in their order, and return the first that broke the training, if any.
@@ -209,11 +206,9 @@ class Rollback(Hosted):
             self._reshuffles = [*self._reshuffles, again]
 
     def carry(self) -> Any:
-        """Return what going back must not undo; `set_carried` takes it again."""
         return self._number, self._skipped, self._reshuffles
 
     def set_carried(self, carried: Any) -> None:
-        """See `carry`."""
         self._number, self._skipped, self._reshuffles = carried
 
     def pins(self) -> Sequence[int]:
@@ -243,6 +238,10 @@ class Rollback(Hosted):
         self._reshuffles = []
         self._recent = [np.zeros(0) for _ in _WATCHED]
 
+    def _apart(self) -> int:
+        execution = int(self.model.steps_per_execution)
+        return -(-self.every // execution) * execution
+
     def _first_spike(self, values: NDArray[np.float64], begin: int) -> tuple[int, str] | None:
         """Return the index, counted from `begin`, and a description of the first spike."""
         if len(values) <= self.window:
@@ -270,13 +269,3 @@ def _deviations(before: NDArray[np.float64], value: float) -> float:
     median = np.median(before)
     deviation = _NORMAL * np.median(np.abs(before - median))
     return float((value - median) / deviation) if deviation > 0 else 0.0
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least or isinstance(value, bool):
-        raise PlanError(f"Rollback({name}=…) must be an integer >= {least}, found {value!r}")
-    return number

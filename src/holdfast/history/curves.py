@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from holdfast.events import AttemptStarted, EpochEnded, Event, Finished, Measured, RolledBack
@@ -166,7 +167,7 @@ def _series(rows: Iterable[tuple[Any, Mapping[str, Any]]]) -> dict[str, list[tup
     series: dict[str, list[tuple[Any, float]]] = {}
     for where, logs in rows:
         for name, value in logs.items():
-            if isinstance(value, (int, float)):
+            if isinstance(value, Real):
                 series.setdefault(name, []).append((where, float(value)))
     return series
 

@@ -47,7 +47,8 @@ def capture(callbacks: Sequence[Any], arrays: list[Array], *, copy: bool) -> Jso
                     continue
                 arrays.extend(kept)
         by = "get_state" if _has_protocol(callback) else "attributes"
-        states.append({"class": _class_name(callback), "by": by, "state": state})
+        entry = {"class": _class_name(callback), "by": by, "state": state}
+        states.append({**entry, "monitor": monitor} if (monitor := _monitor(callback)) else entry)
     return states
 
 
@@ -72,6 +73,10 @@ def restore(states: Json, callbacks: Sequence[Any], arrays: Mapping[str, Array])
                 f"callback {name} keeps its state by {by} now, and at the checkpoint did so by "
                 f"{saved['by']}: it starts anew"
             )
+            continue
+        was, now = saved.get("monitor"), _monitor(callback)
+        if was != now:
+            said.append(f"callback {name} monitored {was} and now monitors {now}: it starts anew")
             continue
         value = decode(saved["state"], arrays)
         if by == "get_state":
@@ -156,6 +161,12 @@ def _attributes(callback: Any) -> list[tuple[str, Any]]:
     found = {**vars(callback), **{key: getattr(callback, key) for key in slots}}
     left_out = _NOT_STATE | _settings(callback)
     return [(key, value) for key, value in found.items() if key not in left_out]
+
+
+def _monitor(callback: Any) -> str | None:
+    """Return the metric that a callback of Keras's judges by: values of another are no state."""
+    monitor = getattr(callback, "monitor", None)
+    return monitor if "monitor" in _settings(callback) and isinstance(monitor, str) else None
 
 
 def _settings(callback: Any) -> frozenset[str]:

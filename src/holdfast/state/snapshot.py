@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.state import callbacks as callback_state
@@ -109,10 +110,24 @@ def make_snapshot(
         "random": random,
         "callbacks": held.callbacks,
     }
-    metrics = {name: value for name, value in held.course.logs.items() if isinstance(value, float)}
+    metrics = _metrics(held)
     return Snapshot(
         held.position, tuple(arrays), state, metrics, epoch_end, final, journal, held.pins
     )
+
+
+def _metrics(held: Held) -> dict[str, float]:
+    """Return the numbers among the logs: at an epoch's end with what callbacks added to them."""
+    logs = held.course.logs
+    if held.epochs and held.position.step == 0:
+        epoch, recorded = held.course.rows[held.epochs - 1]
+        if epoch == held.position.epoch - 1:
+            logs = recorded
+    return {
+        name: float(value)
+        for name, value in logs.items()
+        if isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    }
 
 
 def restore(

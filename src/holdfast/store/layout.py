@@ -23,6 +23,8 @@ from pathlib import Path
 
 FORMAT = 1
 
+_LONGEST = 55
+
 _MANIFEST = re.compile(r"([0-9]{10,})(-final)?\.json")
 _PACK = re.compile(r"[0-9]{10,}-[0-9a-f]{8}\.safetensors")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
@@ -98,12 +100,17 @@ class Layout:
 
 def temporary(path: Path) -> Path:
     """Return a name beside `path` for a file that is not whole yet."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{_shown(path)}.{secrets.token_hex(4)}.tmp")
 
 
 def temporary_names(path: Path) -> str:
     """Return a pattern of the names that `temporary` gives for `path`."""
-    return f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"
+    return f".{glob.escape(_shown(path))}.{'[0-9a-f]' * 8}.tmp"
+
+
+def _shown(path: Path) -> str:
+    # A name may be as long as the file system takes, and the one beside it must not be longer.
+    return path.name[:_LONGEST]
 
 
 def is_pack(name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 from holdfast.arguments import named_fields
 from holdfast.errors import PlanError
@@ -48,6 +49,8 @@ class Keep:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise PlanError(f"Keep({name}=…) must be an integer >= {least}, found {value!r}")
+        if self.monitor is not None and not isinstance(self.monitor, str):
+            raise PlanError(f"Keep(monitor=…) must be the name of a metric, found {self.monitor!r}")
         if self.mode not in ("auto", "min", "max"):
             raise PlanError(f"Keep(mode=…) must be 'auto', 'min' or 'max', found {self.mode!r}")
 
@@ -147,8 +150,8 @@ class Leaders:
     def add(self, epoch: int, logs: Mapping[str, object]) -> None:
         """Take epoch `epoch` with its logs. Of equals the earlier is better."""
         value = logs.get(self._monitor)
-        if isinstance(value, (int, float)) and not math.isnan(value):
-            self._ranked.append((self._sign * value, epoch))
+        if isinstance(value, Real) and not math.isnan(value):
+            self._ranked.append((self._sign * float(value), epoch))
             self._ranked.sort()
             del self._ranked[self._most :]
 

@@ -11,20 +11,22 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from numpy.typing import NDArray
 
 from holdfast.callbacks.history import History
 from holdfast.callbacks.hosted import hosted
 from holdfast.engines.base import Engine
 from holdfast.engines.choose import choose
+from holdfast.errors import StoreError
 from holdfast.events import AttemptStarted, ModelSaved
 from holdfast.state import callbacks as callback_state
 from holdfast.state import rng, variables
 from holdfast.state.snapshot import Course, load_course, restore
+from holdfast.state.values import from_array
 from holdfast.store import journal
 from holdfast.store.checkpoints import Store, load_newest
 from holdfast.store.journal import Journal, Record
@@ -91,39 +93,39 @@ def _attempt(
     if found is None:
         position = Position(epoch=plan.initial_epoch)
     host = _Host(record)
-    for callback in hosted(plan.callbacks):
-        callback.join(host)
-        callback.prepare(resumed=found is not None)
-    callbacks = keras.callbacks.CallbackList(
-        [*plan.callbacks, history],
-        model=model,
-        verbose=plan.verbose,
-        epochs=plan.epochs,
-        steps=plan.train.schedule.steps_per_epoch or plan.train.schedule.batches,
-    )
-    model.stop_training = False
-    callbacks.on_train_begin()
-    _warn_of_what_cannot_be_kept(plan.callbacks)
-    seed = found[0].state["seed"] if found else rng.draw_seed()
-    engine = choose(model, plan.train, plan.validation, plan.callbacks, seed)
-    names = log_names(plan.callbacks, engine.names)
-    for callback in hosted(plan.callbacks):
-        callback.check(names, validates=plan.validation is not None)
-    keep = judged(keep, plan)
-    course = Course(seed=seed, rows=history.rows)
-    said: list[str] = []
-    if found:
-        course, said = restore(found[0].state, found[1], model, plan.callbacks)
-        history.restore(course.rows)
-        course.rows = history.rows
-        model.stop_training = course.stopped
-    leaders = Leaders(keep)
-    for row in course.rows:
-        leaders.add(*row)
-    started = _started(record, found, position, plan, keep, engine)
     with contextlib.ExitStack() as stack:
-        stack.callback(_leave, plan.callbacks)
+        for callback in hosted(plan.callbacks):
+            stack.callback(callback.part)
+            callback.join(host)
+            callback.prepare(resumed=found is not None)
+        callbacks = keras.callbacks.CallbackList(
+            [*plan.callbacks, history],
+            model=model,
+            verbose=plan.verbose,
+            epochs=plan.epochs,
+            steps=plan.train.schedule.steps_per_epoch or plan.train.schedule.batches,
+        )
+        model.stop_training = False
+        callbacks.on_train_begin()
+        _warn_of_what_cannot_be_kept(plan.callbacks)
+        seed = found[0].state["seed"] if found else rng.draw_seed()
+        engine = choose(model, plan.train, plan.validation, plan.callbacks, seed)
         stack.callback(engine.close)
+        names = log_names(plan.callbacks, engine.names)
+        for callback in hosted(plan.callbacks):
+            callback.check(names, validates=plan.validation is not None)
+        keep = judged(keep, model, plan, names)
+        course = Course(seed=seed, rows=history.rows)
+        said: list[str] = []
+        if found:
+            course, said = restore(found[0].state, found[1], model, plan.callbacks)
+            history.restore(course.rows)
+            course.rows = history.rows
+            model.stop_training = course.stopped
+        leaders = Leaders(keep)
+        for row in course.rows:
+            leaders.add(*row)
+        started = _started(record, found, position, plan, keep, engine)
         log = Journal(layout.journal, record)
         stack.callback(log.close)
         log.append(started)
@@ -178,7 +180,7 @@ class _Host:
 
     def __init__(self, record: Record) -> None:
         saved = [event for event in record.events if isinstance(event, ModelSaved)]
-        self._scores = {event.path: event.score for event in saved}
+        self._scores = {(event.path, event.monitor): event.score for event in saved}
         self.loop: Loop | None = None
         self.keeper: Keeper | None = None
 
@@ -191,12 +193,20 @@ class _Host:
         assert self.loop is not None
         self.loop.load_weights(step)
 
-    def score_of(self, path: Path) -> float | None:
-        return self._scores.get(str(path))
-
-    def tell_saved(self, path: Path, epoch: int, score: float) -> None:
+    def load_arrays(self, step: int) -> Mapping[str, NDArray[Any]] | None:
         assert self.keeper is not None
-        self.keeper.record_model(path, epoch, score)
+        try:
+            kept = self.keeper.load(step)
+        except StoreError:
+            return None
+        return {array.name: from_array(array) for array in kept.arrays}
+
+    def score_of(self, path: str, monitor: str) -> float | None:
+        return self._scores.get((path, monitor))
+
+    def tell_saved(self, path: str, epoch: int, monitor: str, score: float) -> None:
+        assert self.keeper is not None
+        self.keeper.record_model(path, epoch, monitor, score)
 
 
 def _return_finished(
@@ -214,7 +224,9 @@ def _return_finished(
     history.restore(load_course(manifest.state, named).rows)
     history.tell(record.lived())
     model.history = history
-    why = "stopped by a callback" if manifest.state["stopped"] else "all epochs done"
+    why = "all epochs done"
+    if manifest.state["stopped"]:
+        why = "stopped by a callback, so more epochs change nothing"
     reporter.say(
         f"{layout.root} is finished ({why}, {manifest.position.total} steps); "
         "the model has its final weights"
@@ -245,14 +257,6 @@ def _started(
         monitor=keep.monitor or "",
         mode=keep.mode,
     )
-
-
-def _leave(callbacks: Sequence[Any]) -> None:
-    """Let the callbacks finish what they do in the background; the run is no longer there."""
-    for callback in hosted(callbacks):
-        with contextlib.suppress(Exception):
-            callback.settle()
-        callback.host = None
 
 
 def _say_where(

@@ -5,6 +5,7 @@ Owns these sentences. Leaves printing them to `progress`.
 
 from __future__ import annotations
 
+from numbers import Real
 from pathlib import Path
 
 import keras
@@ -59,6 +60,6 @@ def closing_lines(history: History, why: str, path: Path) -> list[str]:
         return lines
     logs = dict(history.rows)[best]
     metrics = "  ".join(
-        f"{name}: {value:.4g}" for name, value in logs.items() if isinstance(value, float)
+        f"{name}: {value:.4g}" for name, value in logs.items() if isinstance(value, Real)
     )
     return [f"best epoch {best + 1} of {len(history.rows)}:  {metrics}", *lines]

@@ -15,6 +15,8 @@ import keras
 from holdfast.callbacks.early_stopping import EarlyStopping
 from holdfast.callbacks.hosted import Hosted
 from holdfast.callbacks.model_checkpoint import ModelCheckpoint
+from holdfast.callbacks.monitor import direction_of
+from holdfast.errors import PlanError, did_you_mean
 from holdfast.store.retention import Keep
 from holdfast.training.plan import Plan
 
@@ -38,20 +40,36 @@ def log_names(callbacks: Sequence[Any], steps: Collection[str] | None) -> frozen
     return frozenset(steps) | ({"learning_rate"} if rates else set())
 
 
-def judged(keep: Keep, plan: Plan) -> Keep:
-    """Return what to keep, with the metric that decides the best epoch named.
+def judged(keep: Keep, model: Any, plan: Plan, names: Collection[str] | None) -> Keep:
+    """Return what to keep, with the metric that decides the best epoch named, and which way.
 
     That is what `keep` says, else what the first callback that judges epochs monitors, else
     the loss of validation, or of training without one.
+
+    Raises:
+        PlanError: no log will have the metric that `keep` names.
     """
     if keep.monitor is not None:
-        return keep
+        if names is not None and keep.monitor not in names:
+            raise PlanError(
+                f"Keep(monitor={keep.monitor!r}) is in no log{did_you_mean(keep.monitor, names)}; "
+                f"there are: {', '.join(sorted(names))}"
+            )
+        return _directed(keep, model)
     for callback in plan.callbacks:
         if _judges(callback):
             monitor = callback.monitor
             name = monitor if isinstance(monitor, str) else monitor[0]
-            return replace(keep, monitor=name, mode=_mode(callback))
+            mode = callback.mode if callback.mode in ("min", "max") else "auto"
+            return _directed(replace(keep, monitor=name, mode=mode), model)
     return replace(keep, monitor="loss" if plan.validation is None else "val_loss")
+
+
+def _directed(keep: Keep, model: Any) -> Keep:
+    assert keep.monitor is not None
+    if keep.mode != "auto":
+        return keep
+    return replace(keep, mode=direction_of(model, keep.monitor) or "auto")
 
 
 def _may_add(callback: Any) -> bool:
@@ -72,8 +90,3 @@ def _judges(callback: Any) -> bool:
         return True
     kinds = (ModelCheckpoint, keras.callbacks.ModelCheckpoint)
     return isinstance(callback, kinds) and callback.save_best_only
-
-
-def _mode(callback: Any) -> str:
-    mode = callback.mode
-    return mode if mode in ("min", "max") else "auto"

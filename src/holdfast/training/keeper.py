@@ -12,8 +12,9 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from holdfast.callbacks.hosted import hosted
 from holdfast.engines.base import Engine
@@ -113,7 +114,14 @@ class Keeper:
         """
         if self._cadence.counted(position, epoch_end=epoch_end):
             return True
-        return not self._writer.busy and self._cadence.due()
+        if self._writer.busy or not self._cadence.due():
+            return False
+        self._let_go()
+        if any(_size(item) > _LARGE for item in self._waiting.values()):
+            # These first, while training goes on; what is due now, when they are written.
+            self._flush()
+            return False
+        return True
 
     def steps_until_due(self, position: Position) -> int | None:
         """Return after how many steps the next is due by count, or None without such a rule."""
@@ -128,15 +136,13 @@ class Keeper:
     def hold(self, state: Callable[[], Held], *, epoch_end: bool) -> None:
         """Take a snapshot that is needed, to be written before the next one.
 
-        Until then it is in memory, and let go if it is no longer needed by then. A large one is
-        written at once: memory holds one copy of a large state.
+        Until then it is in memory, and let go if it is no longer needed by then.
         """
         began = time.perf_counter()
         held = state()
-        if sum(value.nbytes for value in held.values) > _LARGE:
-            self.save(lambda: held, epoch_end=epoch_end)
-            return
         self._let_go()
+        if _is_large(held):
+            self._writer.wait()  # memory holds one copy of a large state
         self._waiting[held.position] = self._snapshot(held, epoch_end=epoch_end)
         self._cadence.spent(time.perf_counter() - began)
 
@@ -147,6 +153,9 @@ class Keeper:
         held = state()
         self._writer.wait()
         self._let_go()
+        if _is_large(held) and self._waiting:
+            self._flush()
+            self._writer.wait()
         snapshot = self._snapshot(held, epoch_end=epoch_end, final=final)
         before = dict(self._waiting)
         if not final:
@@ -198,6 +207,10 @@ class Keeper:
         with contextlib.suppress(OSError):
             self._pruner.undo(event.to.total)
 
+    def _flush(self) -> None:
+        self.settle()
+        self._writer.submit([item for _, item in sorted(self._waiting.items())])
+
     def _let_go(self) -> None:
         for position, item in list(self._waiting.items()):
             if not self.needs(position, epoch_end=item.epoch_end):
@@ -222,9 +235,9 @@ class Keeper:
         """Tell the journal what the logs are within an epoch."""
         self._record(Measured(time.time(), epoch, step, steps, _plain(logs)))
 
-    def record_model(self, path: Path, epoch: int, score: float) -> None:
+    def record_model(self, path: str, epoch: int, monitor: str, score: float) -> None:
         """Tell the journal, durably, that a file of the model stands."""
-        self._record(ModelSaved(time.time(), str(path), epoch, score))
+        self._record(ModelSaved(time.time(), path, epoch, monitor, score))
         self._sync()
 
     def finish(self, state: Callable[[], Held], reason: str, why: str, position: Position) -> None:
@@ -319,6 +332,18 @@ class Keeper:
 
 def _plain(logs: Mapping[str, Any]) -> dict[str, Json]:
     """Return what of an epoch's logs is JSON."""
-    return {
-        name: value for name, value in logs.items() if isinstance(value, (bool, int, float, str))
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in logs.items()
     }
+    return {
+        name: value for name, value in plain.items() if isinstance(value, (bool, int, float, str))
+    }
+
+
+def _is_large(held: Held) -> bool:
+    return bool(sum(value.nbytes for value in held.values) > _LARGE)
+
+
+def _size(snapshot: Snapshot) -> int:
+    return sum(array.data.nbytes for array in snapshot.arrays)

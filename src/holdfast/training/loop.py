@@ -10,6 +10,7 @@ not: what was held before them is.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -132,6 +133,7 @@ class Loop:
             with self._hooks():
                 self._model.reset_metrics()
                 self._callbacks.on_epoch_begin(epoch)
+            self._course.logs = {}
         steps = self._plan.train.schedule.steps(epoch)
         self._reporter.begin_epoch(epoch, steps, self.position.step)
         self._measured = time.monotonic()
@@ -198,7 +200,8 @@ class Loop:
         if self._looks:
             self._engine.attach()
             # Keras counts to the end of the execution even where the data ends before it.
-            self._callbacks.on_train_batch_end(first + self._execution - 1, self._course.logs)
+            last = first - first % self._execution + self._execution - 1
+            self._callbacks.on_train_batch_end(last, self._course.logs)
         return None
 
     def _roll_back(self, trouble: Trouble) -> None:
@@ -207,16 +210,22 @@ class Loop:
         assert rollback is not None
         self._advance(trouble.index + 1)
         end = self.position.step
-        first = max(0, end - rollback.skip)
+        point = rollback.point
+        assert point is not None
+        # Those before the point were trained on, and stay so.
+        begin = point.step if point.epoch == self.position.epoch else 0
+        first = max(begin, end - rollback.skip)
         rows = [(self.position.epoch, step) for step in range(first, end)]
         samples = self._samples(rows, rollback.reshuffles)
         self._stretching = False
         self._engine.attach()
-        rollback.go_back(trouble, rows, self._reshuffle(rollback))
-        assert rollback.point is not None
-        kept, carried = self._keeper.load(rollback.point.total), rollback.carry()
+        rollback.go_back(trouble, rows, self._reshuffle(point, rollback.rollbacks))
+        self._keeper.settle()
+        kept = self._keeper.load(point.total)
+        carried = [(callback, callback.carry()) for callback in hosted(self._plan.callbacks)]
         course, _ = restore(kept.state, kept.arrays, self._model, self._plan.callbacks)
-        rollback.set_carried(carried)
+        for callback, what in carried:
+            callback.set_carried(what)
         self._history.restore(course.rows)
         course.rows = self._history.rows
         self._course = course
@@ -254,16 +263,14 @@ class Loop:
             found.extend(order[batch * source.batch_size : (batch + 1) * source.batch_size])
         return [int(index) for index in found]
 
-    def _reshuffle(self, rollback: Rollback) -> Reshuffle:
-        """Return what takes the samples after the point in another order."""
-        point = rollback.point
-        assert point is not None
+    def _reshuffle(self, point: Position, again: int) -> Reshuffle:
+        """Return what takes the samples after a point in another order."""
         number, batch = self._plan.train.schedule.locate(point.epoch, point.step)
-        return Reshuffle(number, batch * self._plan.train.batch_size, rollback.rollbacks)
+        return Reshuffle(number, batch * self._plan.train.batch_size, again)
 
     def _end_epoch(self, epoch: int) -> None:
         with self._hooks():
-            logs = keras_private.epoch_logs(self._model, self._course.logs)
+            logs = self._epoch_logs()
             if self._plan.validates(epoch):
                 logs.update(self._validate())
             self._callbacks.on_epoch_end(epoch, logs)
@@ -273,6 +280,13 @@ class Loop:
         recorded = self._history.rows[-1][1]
         self._keeper.record_epoch(epoch, self.position.total, recorded)
         self._reporter.end_epoch(epoch, recorded)
+
+    def _epoch_logs(self) -> Logs:
+        if self._course.logs:
+            return keras_private.epoch_logs(self._model, self._course.logs)
+        # Every step was skipped: metrics of nothing would be the best there can be.
+        names = sorted(self._engine.names or ())
+        return {name: math.nan for name in names if not name.startswith("val_")}
 
     def _validate(self) -> Logs:
         assert self._plan.validation is not None

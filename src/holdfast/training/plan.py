@@ -16,6 +16,7 @@ import keras
 
 from holdfast import keras_private
 from holdfast.callbacks.csv_rows import accompany
+from holdfast.callbacks.hosted import hosted
 from holdfast.callbacks.rollback import Rollback
 from holdfast.data.adapt import adapt
 from holdfast.data.source import Source
@@ -181,6 +182,13 @@ def _callbacks(given: Any) -> list[Any]:
                 "callbacks holds a BackupAndRestore: the run itself does what it does, and it "
                 "would go back to an epoch's start. Leave it out."
             )
+    known = hosted(callbacks)
+    twice = next((item for n, item in enumerate(known) if item in known[:n]), None)
+    if twice is not None:
+        raise PlanError(
+            f"callbacks holds the same {type(twice).__name__} twice: it would count everything "
+            "twice. Make two of them."
+        )
     if sum(isinstance(item, Rollback) for item in callbacks) > 1:
         raise PlanError("callbacks holds more than one Rollback: each would undo the other's")
     # Keras's own record of the epochs is replaced by the run's, which spans all attempts.

@@ -25,9 +25,9 @@ class Keep:
         last: how many of the newest; 2 by default, so that one damaged file costs little.
         best: how many of the best, among those taken at the end of an epoch.
         every_epochs: also every checkpoint taken at the end of each so many epochs.
-        monitor: by which metric `best` is judged; None for `val_loss`, or `loss` without
-            validation.
-        mode: `min`, `max`, or `auto`: `max` where the name says so (accuracy, auc, …).
+        monitor: by which metric `best` is judged; None for what the first callback that judges
+            epochs monitors, else `val_loss`, or `loss` without validation.
+        mode: `min`, `max`, or `auto`: as the metric or its name says (accuracy, auc, …).
 
     Raises:
         PlanError: a number that is not a positive integer, or another mode.

@@ -17,6 +17,7 @@ import glob
 import os
 import re
 import secrets
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,9 @@ def temporary_names(path: Path) -> str:
 
 def _shown(path: Path) -> str:
     # A name may be as long as the file system takes, and the one beside it must not be longer.
-    return path.name[:_LONGEST]
+    if len(path.name) <= _LONGEST:
+        return path.name
+    return f"{path.name[: _LONGEST - 9]}~{zlib.crc32(path.name.encode()):08x}"
 
 
 def is_pack(name: str) -> bool:

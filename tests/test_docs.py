@@ -148,3 +148,12 @@ def test_the_benchmark_of_resuming(tmp_path):
     found = run([sys.executable, str(ROOT / "bench" / "resume.py"), "--rounds", "1"], tmp_path)
     assert found.returncode == 0, found.stderr
     assert re.search(r"resumed +\d\.\d\d s", found.stdout)
+
+
+def test_the_benchmark_of_kills(tmp_path):
+    found = run([sys.executable, str(ROOT / "bench" / "kills.py"), "--kills", "5"], tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert re.search(
+        r"holdfast +unreadable after 0 of 5, worse than reported after 0", found.stdout
+    )
+    assert re.search(r"keras +unreadable after \d of 5, ", found.stdout)

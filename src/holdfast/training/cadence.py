@@ -76,7 +76,7 @@ class Cadence:
         self._every = every.resolved()
         self._last = Position()
         self._began = self._taken = time.monotonic()
-        self._spent = 0.0
+        self._spent = self._stalled = 0.0
         self._count = 0
         self._processors = os.cpu_count() or 1
         self._failures = 0
@@ -91,7 +91,7 @@ class Cadence:
 
     def spent(self, stall: float) -> None:
         """Note that training stood still for so many seconds for a snapshot not yet written."""
-        self._spent += stall
+        self._stalled += stall
 
     def written(self, processor: float, *, failed: bool) -> None:
         """Note the processor time, in seconds, that writing one took, and whether it failed.
@@ -133,4 +133,5 @@ class Cadence:
         if now - self._taken < _SHORTEST:
             return False
         each = self._spent / self._count if self._count else _FIRST_GUESS
-        return self._spent + each <= self._every.overhead * (now - self._began)
+        spent = self._spent + self._stalled
+        return spent + each <= self._every.overhead * (now - self._began)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from holdfast.callbacks.hosted import hosted
 from holdfast.engines.base import Engine
@@ -62,6 +63,20 @@ class Kept:
     journal: int
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """What a snapshot is made of when it is written: most that are needed are soon no longer.
+
+    `values` are copies of those of the variables, `journal` the bytes it had then.
+    """
+
+    held: Held
+    values: Sequence[NDArray[Any]]
+    epoch_end: bool
+    final: bool
+    journal: int
+
+
 class Keeper:
     """Saves the state of one attempt.
 
@@ -101,7 +116,7 @@ class Keeper:
         self._reporter = reporter
         self._pruner = pruner
         self._writer = Writer(store, pruner, self._told)
-        self._waiting: dict[Position, Snapshot] = {}
+        self._waiting: dict[Position, _Copy] = {}
         self._saved = saved
         self._error: OSError | None = None
         self._warned = False
@@ -117,7 +132,7 @@ class Keeper:
         if self._writer.busy or not self._cadence.due():
             return False
         self._let_go()
-        if any(_size(item) > _LARGE for item in self._waiting.values()):
+        if any(_is_large(item.held) for item in self._waiting.values()):
             # These first, while training goes on; what is due now, when they are written.
             self._flush()
             return False
@@ -143,7 +158,7 @@ class Keeper:
         self._let_go()
         if _is_large(held):
             self._writer.wait()  # memory holds one copy of a large state
-        self._waiting[held.position] = self._snapshot(held, epoch_end=epoch_end)
+        self._waiting[held.position] = self._copy(held, epoch_end=epoch_end)
         self._cadence.spent(time.perf_counter() - began)
 
     def save(self, state: Callable[[], Held], *, epoch_end: bool, final: bool = False) -> None:
@@ -156,14 +171,14 @@ class Keeper:
         if _is_large(held) and self._waiting:
             self._flush()
             self._writer.wait()
-        snapshot = self._snapshot(held, epoch_end=epoch_end, final=final)
+        copy = self._copy(held, epoch_end=epoch_end, final=final)
         before = dict(self._waiting)
         if not final:
             before.pop(held.position, None)
             if self.needs(held.position, epoch_end=epoch_end):
                 # Should the disk fail now, it is there to be written later.
-                self._waiting[held.position] = snapshot
-        self._writer.submit([*(item for _, item in sorted(before.items())), snapshot])
+                self._waiting[held.position] = copy
+        self._submit([*(item for _, item in sorted(before.items())), copy])
         self._cadence.taken(held.position, time.perf_counter() - began)
 
     def wait(self) -> None:
@@ -185,7 +200,7 @@ class Keeper:
         # Where an epoch ends two have the same step: the later one is what is pinned.
         found = [item for position, item in sorted(self._waiting.items()) if position.total == step]
         if found:
-            waiting = found[-1]
+            waiting = self._snapshot(found[-1])
             return Kept(waiting.position, waiting.state, waiting.arrays, waiting.journal)
         layout = self._store.layout
         path = layout.manifest(step, final=False)
@@ -209,21 +224,28 @@ class Keeper:
 
     def _flush(self) -> None:
         self.settle()
-        self._writer.submit([item for _, item in sorted(self._waiting.items())])
+        self._submit([item for _, item in sorted(self._waiting.items())])
 
     def _let_go(self) -> None:
         for position, item in list(self._waiting.items()):
             if not self.needs(position, epoch_end=item.epoch_end):
                 self._waiting.pop(position, None)
 
-    def _snapshot(self, held: Held, *, epoch_end: bool, final: bool = False) -> Snapshot:
+    def _copy(self, held: Held, *, epoch_end: bool, final: bool = False) -> _Copy:
+        values = self._engine.copy(held.values)
+        return _Copy(held, values, epoch_end, final, self._journal.size)
+
+    def _submit(self, copies: Sequence[_Copy]) -> None:
+        self._writer.submit([self._snapshot(copy) for copy in copies])
+
+    def _snapshot(self, copy: _Copy) -> Snapshot:
         return make_snapshot(
-            held,
+            copy.held,
             self._model,
-            self._engine.copy(held.values),
-            epoch_end=epoch_end,
-            final=final,
-            journal=self._journal.size,
+            copy.values,
+            epoch_end=copy.epoch_end,
+            final=copy.final,
+            journal=copy.journal,
         )
 
     def record_epoch(self, epoch: int, total: int, logs: Mapping[str, Any]) -> None:
@@ -343,7 +365,3 @@ def _plain(logs: Mapping[str, Any]) -> dict[str, Json]:
 
 def _is_large(held: Held) -> bool:
     return bool(sum(value.nbytes for value in held.values) > _LARGE)
-
-
-def _size(snapshot: Snapshot) -> int:
-    return sum(array.data.nbytes for array in snapshot.arrays)

@@ -1,7 +1,7 @@
 """ModelCheckpoint: files of the model while it trains, the best or each.
 
-Owns when a file is due, its name, and which files stay. Leaves the judging to `monitor` and
-the writing to `model_files`.
+Owns when a file is due and which files stay. Leaves the judging to `monitor`, names to
+`file_names`, and the writing to `model_files`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import operator
 import os
-import string
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.arguments import count, named, number
+from holdfast.callbacks.file_names import FileName
 from holdfast.callbacks.hosted import Hosted
-from holdfast.callbacks.model_files import Image, Saving, check_ending
+from holdfast.callbacks.model_files import Image, Saving
 from holdfast.callbacks.monitor import Monitor
-from holdfast.errors import NotSavedError, PlanError, did_you_mean
+from holdfast.errors import NotSavedError, PlanError
 from holdfast.store import files
 from holdfast.types import Json
 
@@ -118,15 +118,18 @@ class ModelCheckpoint(Hosted):
             else number("ModelCheckpoint", "initial_value_threshold", initial_value_threshold)
         )
         self._monitor = Monitor(monitor, mode, 0.0, "ModelCheckpoint")
-        self._fields = _fields(self.filepath)
         self._judges = save_best_only or save_top_k is not None
-        check_ending(self.filepath, weights_only=save_weights_only)
-        if save_top_k is not None and not self._fields:
+        self._name = FileName(
+            self.filepath,
+            weights_only=save_weights_only,
+            after_batches=self.save_freq != "epoch",
+            judged=self._waits_for_validation(),
+        )
+        if save_top_k is not None and not self._name.names:
             raise PlanError(
                 f"ModelCheckpoint(save_top_k={save_top_k}) keeps several files, and "
                 f"{self.filepath!r} is one name: put {{epoch:02d}} in it"
             )
-        self._check_fields()
         self._forget()
 
     @property
@@ -144,12 +147,7 @@ class ModelCheckpoint(Hosted):
             self._monitor.check(names, validates)
             self._monitor.resolve(self.model)
         if names is not None:
-            for name in self._fields - {"epoch", "batch"}:
-                if name not in names:
-                    raise PlanError(
-                        f"ModelCheckpoint: {self.filepath!r} has {name!r} in it, which is in no log"
-                        f"{did_you_mean(name, names)}; there are: {', '.join(sorted(names))}"
-                    )
+            self._name.check(names)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._forget()
@@ -240,7 +238,7 @@ class ModelCheckpoint(Hosted):
         self._batch, self._batches = state["batch"], state["batches"]
         self._epoch, self._unsaved = state["epoch"], state["unsaved"]
         # Of several names, one that is gone may have fallen out in an attempt that got further.
-        top = self._top if self._judges and not self._fields else []
+        top = self._top if self._judges and not self._name.names else []
         gone = [path for _, path in top if not self._place(path).exists()]
         if gone and not self._unsaved and self.host is not None:
             warnings.warn(
@@ -287,13 +285,13 @@ class ModelCheckpoint(Hosted):
     def _save(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> None:
         """Judge the model and begin to write its file, if it is to have one."""
         if not self._judges:
-            path = self._path(epoch, batch, logs)
+            path = self._name.fill(epoch, batch, logs)
             self._begin(self._due_now(path, epoch, None, f"saved to {path}"))
             return
         value = self._monitor.value(logs)
         if value is None:
             return
-        path = self._path(epoch, batch, logs)
+        path = self._name.fill(epoch, batch, logs)
         was = "none" if self._best is None else f"{self._best:.5f}"
         improved = self._monitor.better(value, self._best)
         if improved:
@@ -371,51 +369,9 @@ class ModelCheckpoint(Hosted):
     def _place(self, path: str) -> Path:
         return self._base / path
 
-    def _path(self, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
-        batches = {} if batch is None or "batch" in logs else {"batch": batch + 1}
-        try:
-            return self.filepath.format(epoch=epoch + 1, **batches, **logs)
-        except (KeyError, ValueError, TypeError) as error:
-            name = str(error.args[0]) if isinstance(error, KeyError) else ""
-            names = ["epoch", *batches, *logs]
-            raise PlanError(
-                f"ModelCheckpoint: {self.filepath!r} cannot be filled in ({error})"
-                f"{did_you_mean(name, names)}; there are: {', '.join(names)}"
-            ) from None
-
-    def _check_fields(self) -> None:
-        """Refuse a name that no hook could fill in, whatever the logs."""
-        batches = self.save_freq != "epoch"
-        for name in self._fields:
-            early = batches and name.startswith("val_") and not self._waits_for_validation()
-            if early or (name == "batch" and not batches):
-                when = "a batch" if batches else "an epoch"
-                raise PlanError(
-                    f"ModelCheckpoint: {self.filepath!r} has {name!r} in it, which is not known "
-                    f"at the end of {when}, where save_freq={self.save_freq!r} saves"
-                )
-        try:
-            self.filepath.format(**dict.fromkeys(self._fields, 0.5) | {"epoch": 1, "batch": 1})
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise PlanError(
-                f"ModelCheckpoint: {self.filepath!r} cannot be filled in ({error}); "
-                "write {epoch:02d} and {val_loss:.2f}"
-            ) from None
-
     def _say(self, text: str) -> None:
         if self.verbose:
             print(text, flush=True)
-
-
-def _fields(path: str) -> set[str]:
-    """Return the names in braces in a path."""
-    try:
-        found = {field for _, field, _, _ in string.Formatter().parse(path) if field is not None}
-    except ValueError as error:
-        raise PlanError(f"ModelCheckpoint: {path!r} is no pattern for a name ({error})") from None
-    if "" in found:
-        raise PlanError(f"ModelCheckpoint: {path!r} has braces without a name, such as {{epoch}}")
-    return found
 
 
 def _frequency(value: Any) -> Any:

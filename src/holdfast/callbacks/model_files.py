@@ -1,7 +1,7 @@
 """Files of models: an image of a model in memory, and the file written of it in the background.
 
-Owns which endings are written, and the thread. Leaves the bytes of the formats to Keras, and
-durable replacing to `store/files`.
+Owns the image and the thread. Leaves names to `file_names`, the bytes of the formats to Keras,
+and durable replacing to `store/files`.
 """
 
 from __future__ import annotations
@@ -17,46 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast import keras_private
-from holdfast.errors import PlanError, UnsupportedError
+from holdfast.callbacks.file_names import HDF5, WEIGHTS
 from holdfast.state import variables
 from holdfast.store import files
-
-_WEIGHTS = ".weights.h5"
-_HDF5 = (".h5", ".hdf5")
-_TENSORFLOW = (".ckpt", ".tf", ".pb", "")
-
-
-def check_ending(path: str, *, weights_only: bool) -> None:
-    """Refuse a name whose ending says another format than can be written.
-
-    Raises:
-        PlanError: the ending and `weights_only` contradict each other, or it is no format's.
-        UnsupportedError: a format of TensorFlow's, which this version does not write.
-    """
-    name = path.rpartition("/")[2]
-    can = f"'{_WEIGHTS}', '.h5' or '.hdf5'" if weights_only else "'.keras', '.h5' or '.hdf5'"
-    if name.endswith(_WEIGHTS):
-        if not weights_only:
-            raise PlanError(
-                f"{path!r} names a file of weights, and the whole model was asked for: pass "
-                f"save_weights_only=True, or end the name in {can}"
-            )
-    elif name.endswith(".keras"):
-        if weights_only:
-            raise PlanError(
-                f"{path!r} names a file of a whole model, and the weights alone were asked for: "
-                f"leave save_weights_only out, or end the name in {can}"
-            )
-    elif not name.endswith(_HDF5):
-        # A number's point in the name, as in `{val_loss:.2f}`, begins no ending.
-        ending = Path(name).suffix if "}" not in Path(name).suffix else ""
-        if ending in _TENSORFLOW:
-            what = f"ends in {ending!r}" if ending else "has no ending"
-            raise UnsupportedError(
-                f"{path!r} {what}: TensorFlow's checkpoints and SavedModels are not written by "
-                f"this version. End the name in {can}"
-            )
-        raise PlanError(f"{path!r} ends in {ending!r}, which is no format of Keras's: use {can}")
 
 
 @dataclass(frozen=True)
@@ -93,7 +56,7 @@ class Image:
         # Both scopes are of this thread alone: training goes on with the values it has, and
         # nothing goes back to the device.
         with keras.device("cpu"), keras.StatelessScope(self.values):
-            if path.name.endswith(_HDF5) and not path.name.endswith(_WEIGHTS):
+            if path.name.endswith(HDF5) and not path.name.endswith(WEIGHTS):
                 keras_private.save_hdf5(self.model, str(path), weights_only=weights_only)
             elif weights_only:
                 self.model.save_weights(path)

@@ -267,3 +267,84 @@ def test_names_that_no_hook_could_fill_in(name, given):
 def test_what_is_no_number_or_no_name_is_refused_at_once(wrong):
     with pytest.raises(errors.PlanError, match="must be"):
         wrong()
+
+
+def test_a_finished_program_that_is_started_again_knows_its_files(blobs, tmp_path):
+    def fit():
+        save = best_only(tmp_path / "best.keras")
+        train(blobs, tmp_path / "run", [save], epochs=2)
+        return save.best
+
+    assert fit() == fit()
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+def test_a_full_disk_where_models_go_does_not_end_the_training(tmp_path, ending):
+    """The system refuses files above a size, as a full disk refuses writes."""
+    program = f"""
+        import resource, signal
+        import holdfast, keras, numpy as np
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(600)])
+        model.compile("sgd", "mse")
+        path = {str(tmp_path / "m")!r} + {ending!r}
+        save = holdfast.ModelCheckpoint(path, "loss", save_weights_only=".weights" in path)
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        def room(epoch, logs):
+            size = 2000 if epoch < 3 else limit[0]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
+        x = np.ones((8, 4), "float32")
+        model.fit(x, np.ones((8, 600)), epochs=5, verbose=0, callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_begin=room), save])
+        save.settle()
+        print("trained to the end")
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (child.returncode, child.stdout) == (0, "trained to the end\n"), child.stderr
+    assert (tmp_path / f"m{ending}").exists()
+
+
+def test_a_file_that_outlives_a_training_that_failed_is_in_the_journal(tmp_path):
+    keras.utils.set_random_seed(1)
+    x = np.ones((32, 4), "float32")
+    x[16:] = np.nan
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1500), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    save = best_only(tmp_path / "best.keras", monitor="loss", save_freq=1)
+    run = holdfast.Run(tmp_path / "run")
+    with pytest.raises(errors.DivergedError):
+        run.fit(
+            model,
+            x,
+            x[:, :1] * 0,
+            batch_size=16,
+            shuffle=False,
+            verbose=0,
+            callbacks=[save, holdfast.Rollback(most=0)],
+        )
+    assert (tmp_path / "best.keras").exists()
+    assert [event.name for event in run.journal().events].count("model_saved") == 1
+
+
+def test_a_monitor_of_keras_that_is_not_there_decides_nothing(blobs, tmp_path):
+    """Keras only warns of it: the best epoch is judged by what there is."""
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=9)
+    with pytest.warns(UserWarning, match="not available"):
+        run, _, history = train(blobs, tmp_path / "run", [stop], epochs=3, validation_data=None)
+    assert run.best().position.epoch == history.best_epoch + 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_several_monitors_in_any_order_where_not_every_epoch_is_validated(blobs, tmp_path, order):
+    stop = holdfast.EarlyStopping(["loss", "val_loss"][::order], min_delta=9, patience=2)
+    train(blobs, tmp_path / "run", [stop], epochs=9, validation_freq=3)
+    assert stop.stopped_epoch == 2
+
+
+def test_steps_of_epochs_that_are_not_validated_count(blobs, tmp_path):
+    """5 steps an epoch, validated every second: 12 steps without improvement are over there."""
+    stop = holdfast.EarlyStopping(min_delta=9, patience_steps=12)
+    train(blobs, tmp_path / "run", [stop], epochs=9, validation_freq=2)
+    # Best in epoch 2; 10 steps later it is epoch 4, and 20 steps later epoch 6.
+    assert stop.stopped_epoch == 5

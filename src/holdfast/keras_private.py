@@ -8,7 +8,7 @@
 | `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
 | `CompileMetrics`, `MetricsList`, `Metric._direction` | whether a larger value is better |
 | `saving_lib.get_attr_skipset` | saving makes an optimizer, which a `StatelessScope` forbids |
-| `legacy_h5_format` | files that end in `.h5` and `.hdf5`, without the warning each time |
+| `legacy_h5_format`, `saving_lib.H5IOStore` | files in HDF5, made in memory |
 | `Optimizer._learning_rate` | whether the rate is a schedule, which cannot be set |
 | `Model._loss_tracker` | the loss of a single step |
 | `pythonify_logs` | the same numbers, in the same order, as callbacks are told |
@@ -21,6 +21,7 @@ Owns nothing else. Imports Keras: import this module where it is used.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -41,12 +42,12 @@ __all__ = [
     "epoch_logs",
     "finalize",
     "get_global_seed_generator",
+    "hdf5",
     "loss_tracker",
     "metric_direction",
     "packed",
     "prepare_saving",
     "pythonify_logs",
-    "save_hdf5",
     "schedule",
     "set_global_seed_generator",
     "train_validation_split",
@@ -111,15 +112,32 @@ def prepare_saving() -> None:
         )
 
 
-def save_hdf5(model: Any, path: str, *, weights_only: bool) -> None:
-    """Write a model, or its weights, as the HDF5 file that Keras 2 wrote and all Keras read."""
-    if not weights_only:
-        legacy_h5_format.save_model_to_hdf5(model, path, overwrite=True)
-        return
+def hdf5(model: Any, *, weights_only: bool, legacy: bool) -> memoryview:
+    """Return a file of a model, or of its weights, in HDF5.
+
+    It is made in memory: HDF5 does not outlive a disk that fails while it writes.
+
+    Args:
+        model: built.
+        weights_only: weights, or the whole model, which is always `legacy`.
+        legacy: as Keras 2 wrote it, and all Keras read it; else as `.weights.h5` of Keras 3.
+    """
     import h5py
 
-    with h5py.File(path, "w") as file:
-        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    made = io.BytesIO()
+    if legacy:
+        with h5py.File(made, "w") as file:
+            if weights_only:
+                legacy_h5_format.save_weights_to_hdf5_group(file, model)
+            else:
+                legacy_h5_format.save_model_to_hdf5(model, file)
+        return made.getbuffer()
+    store = saving_lib.H5IOStore(made, mode="w")
+    saving_lib._save_state(
+        model, weights_store=store, assets_store=None, inner_path="", visited_saveables=set()
+    )
+    store.close()
+    return made.getbuffer()
 
 
 def attach(variables: Iterable[Any], values: Sequence[Any]) -> None:

@@ -41,7 +41,7 @@ class CsvRows(Hosted):
         self._path: Path | None = None
         self._warned = False
 
-    def prepare(self, resumed: bool) -> None:
+    def prepare(self, *, resumed: bool) -> None:
         """Say, before `on_train_begin`, whether the run goes on from a checkpoint.
 
         If so, the logger opens its file without emptying it.

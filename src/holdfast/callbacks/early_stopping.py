@@ -30,15 +30,11 @@ class _Tracker:
         self.wait = 0
         self.steps = 0
         self.seconds = 0.0
+        self.tired = False
 
-    def judge(self, epoch: int, value: float, steps: int, seconds: float) -> bool:
-        """Take an epoch's value, and the steps and seconds since the one before it.
-
-        Returns whether it is the best so far.
-        """
+    def judge(self, epoch: int, value: float) -> bool:
+        """Take an epoch's value; returns whether it is the best so far."""
         self.wait += 1
-        self.steps += steps
-        self.seconds += seconds
         if not self.monitor.better(value, self.best):
             return False
         self.best, self.best_epoch = value, epoch
@@ -52,7 +48,7 @@ class EarlyStopping(Hosted):
     """Stop the training when a metric has stopped improving. Takes what Keras's takes.
 
     In a run everything it knows outlives the process, and the best weights are not in memory a
-    second time: they are the checkpoint of the best epoch, which stays until `fit` returns.
+    second time once they are written: they are the checkpoint of the best epoch, which stays.
 
     Args:
         monitor: the metric by which epochs are judged, or several. The first of several decides
@@ -79,7 +75,7 @@ class EarlyStopping(Hosted):
         best: the best value of the first monitor, or None.
         best_epoch: its epoch, counted from 0.
         stopped_epoch: the epoch after which it stopped the training, 0 if it did not.
-        wait: epochs since the best.
+        wait: epochs that used up patience.
         why: a sentence that says why it stopped; empty if it did not.
 
     Raises:
@@ -165,7 +161,7 @@ class EarlyStopping(Hosted):
 
     @property
     def wait(self) -> int:
-        """Epochs since the first monitor's best value."""
+        """Epochs that used up patience with the first monitor."""
         return self._trackers[0].wait
 
     @property
@@ -191,15 +187,17 @@ class EarlyStopping(Hosted):
         if epoch < self.start_from_epoch:
             return
         values = [tracker.monitor.value(logs) for tracker in self._trackers]
-        waited = 0
         for place, (tracker, value) in enumerate(zip(self._trackers, values, strict=True)):
-            if value is None:
-                return
-            improved = tracker.judge(epoch, value, steps, seconds)
+            tracker.steps += steps
+            tracker.seconds += seconds
+            if value is None:  # an epoch that was not validated
+                continue
+            improved = tracker.judge(epoch, value)
             if place == 0 and (improved or self._best_step is None):
                 self._take_best(epoch, step)
-            waited += not improved and epoch > 0 and self._impatient(tracker)
-        if waited and (self.join_by == "any" or waited == len(self._trackers)):
+            tracker.tired = not improved and epoch > 0 and self._impatient(tracker)
+        tired = [tracker.tired for tracker in self._trackers]
+        if any(tired) if self.join_by == "any" else all(tired):
             self.stopped_epoch = epoch
             self.why = self._reason(epoch)
             self.model.stop_training = True
@@ -238,6 +236,7 @@ class EarlyStopping(Hosted):
                     tracker.wait,
                     tracker.steps,
                     tracker.seconds if timed else 0.0,
+                    tracker.tired,
                 ]
                 for tracker in self._trackers
             ],
@@ -257,7 +256,8 @@ class EarlyStopping(Hosted):
             )
             return
         for tracker, saved in zip(self._trackers, state["trackers"], strict=True):
-            tracker.best, tracker.best_epoch, tracker.wait, tracker.steps, tracker.seconds = saved
+            tracker.best, tracker.best_epoch, tracker.wait, *rest = saved
+            tracker.steps, tracker.seconds, tracker.tired = rest
         self._best_step, self._seen = state["best_step"], state["seen"]
         self.stopped_epoch, self.why = state["stopped_epoch"], state["why"]
 

@@ -71,7 +71,10 @@ class Hosted(keras.callbacks.Callback):  # type: ignore[misc]
         """Called before `on_train_begin`; `resumed` where a checkpoint is gone on from."""
 
     def settle(self) -> None:
-        """Wait until the disk has what the state speaks of; called before a checkpoint."""
+        """Wait until the disk has what the state speaks of, or could not take it.
+
+        Called before a checkpoint.
+        """
 
     def pins(self) -> Sequence[int]:
         """Return the steps of the checkpoints that the callback needs."""

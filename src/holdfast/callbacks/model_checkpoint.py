@@ -49,7 +49,8 @@ class ModelCheckpoint(Hosted):
 
     A file is written aside and renamed, so that the old one stands until the new one is whole
     and on the disk, whatever kills the process. It is written in the background; what is said
-    with `verbose=1` is said when the file stands. In a run the best score so far, and which
+    with `verbose=1` is said when the file stands. Where the disk has no room, the training goes
+    on, and the newest file that could not be written is tried again. In a run the best score so far, and which
     files stay, outlive the process. When `fit` returns, all files are on the disk.
 
     Args:
@@ -138,6 +139,11 @@ class ModelCheckpoint(Hosted):
         return self._best
 
     @property
+    def judges(self) -> bool:
+        """Whether models are judged by the monitor, and not each saved."""
+        return self._judges
+
+    @property
     def mode(self) -> str:
         """Whether a smaller (`min`) or a larger (`max`) score is better, or `auto`."""
         return self._monitor.mode
@@ -147,13 +153,12 @@ class ModelCheckpoint(Hosted):
             self._monitor.check(names, validates)
             self._monitor.resolve(self.model)
         if names is not None:
-            self._name.check(names)
+            rates = {"learning_rate"} if self.save_freq != "epoch" else set()
+            self._name.check(set(names) - rates)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.settle()  # of a training before this one
         self._forget()
-        # A callback may change the working directory. What is relative stays so in the state, so
-        # that a project may be moved.
-        self._base = Path.cwd()
         if self._judges and self.host is None:
             self._monitor.resolve(self.model)
 
@@ -200,17 +205,18 @@ class ModelCheckpoint(Hosted):
         if saving is None:
             return
         assert self._due is not None
+        due, self._due = self._due, None
         try:
             saving.wait()
             self._failed = None
         except OSError as error:
             if self._failed is None:
                 warnings.warn(
-                    f"ModelCheckpoint cannot write {self._due.path}: {error}. Training goes on and "
+                    f"ModelCheckpoint cannot write {due.path}: {error}. Training goes on and "
                     "it is tried again.",
                     stacklevel=2,
                 )
-            self._failed, self._why = self._due, error
+            self._failed, self._why = due, error
 
     def get_state(self) -> dict[str, Any]:
         return {
@@ -269,10 +275,15 @@ class ModelCheckpoint(Hosted):
             )
             self._best = self._threshold
             return
+        if score is not None and self._stands_already(score, path):
+            return
         image = Image.from_arrays(self.model, arrays)
         self._begin(_Due(path, image, epoch, step, score, said))
 
     def _forget(self) -> None:
+        # A callback may change the working directory. What is relative stays so in the state, so
+        # that a project may be moved.
+        self._base = Path.cwd()
         self._best = self._threshold
         self._top = []
         self._batch = -1
@@ -301,7 +312,9 @@ class ModelCheckpoint(Hosted):
             said = f"{self.monitor} is {value:.5f}, saved to {path} as one of the best"
         if improved or self._among_best(value):
             fallen = self._enlist(value, path)
-            if not self._stands_already(value, path):
+            if self._stands_already(value, path):
+                files.remove(map(self._place, fallen))
+            else:
                 self._begin(self._due_now(path, epoch, value, said, fallen))
             return
         if self.verbose:

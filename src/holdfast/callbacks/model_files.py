@@ -49,19 +49,16 @@ class Image:
         The file of that name stands as it was until the new one is whole and on the disk.
         """
         files.make_directory(path.parent)
-        files.replace_by(path, lambda aside: self._write(aside, weights_only))
-
-    def _write(self, path: Path, weights_only: bool) -> None:
         keras_private.prepare_saving()
+        legacy = not path.name.endswith(WEIGHTS)
         # Both scopes are of this thread alone: training goes on with the values it has, and
         # nothing goes back to the device.
         with keras.device("cpu"), keras.StatelessScope(self.values):
-            if path.name.endswith(HDF5) and not path.name.endswith(WEIGHTS):
-                keras_private.save_hdf5(self.model, str(path), weights_only=weights_only)
-            elif weights_only:
-                self.model.save_weights(path)
+            if path.name.endswith(HDF5):
+                data = keras_private.hdf5(self.model, weights_only=weights_only, legacy=legacy)
+                files.replace(path, data)
             else:
-                self.model.save(path)
+                files.replace_by(path, self.model.save)
 
 
 class Saving:

@@ -46,8 +46,9 @@ class Rollback(Hosted):
 
     The training goes back to the last point, weights, optimizer, metrics, random state and all,
     takes the learning rate down, and goes on without the batches that did it. Each time is in
-    the journal, with the step and the samples' indices, and in the history. A run with
-    rollbacks that is killed anywhere ends with the same bits as one that is not. Works in
+    the journal, with the step and the samples' indices, and in the history. With a
+    `LossScaleOptimizer`, which lets no infinite gradient pass, the loss alone is watched. A run
+    with rollbacks that is killed anywhere ends with the same bits as one that is not. Works in
     `Run.fit` alone.
 
     Args:

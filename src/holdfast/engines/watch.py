@@ -64,10 +64,11 @@ class Watch:
         norm = 0.0 if self._norm is None else self._norm
         return jnp.stack([jnp.mean(loss).astype("float32"), jnp.asarray(norm, "float32")])
 
-    def _hear_loss(self, loss: Any, *args: Any, **kwargs: Any) -> None:
-        self._loss = loss
+    def _hear_loss(self, *args: Any, **kwargs: Any) -> None:
+        self._loss = args[0] if args else kwargs.get("values")
 
-    def _hear_gradient(self, variables: Any, gradients: Any, *args: Any, **kwargs: Any) -> None:
+    def _hear_gradient(self, *args: Any, **kwargs: Any) -> None:
+        gradients = args[1] if len(args) > 1 else kwargs.get("grads")
         if not self._scales:
             squares = [
                 jnp.sum(jnp.square(leaf.astype("float32"))) for leaf in jax.tree.leaves(gradients)
@@ -85,8 +86,11 @@ def _heard(owner: Any, name: str, hear: Callable[..., None]) -> Iterator[None]:
         return method(*args, **kwargs)
 
     # Not by setattr: Keras's objects look at what is set on them.
+    before = vars(owner).get(name)
     vars(owner)[name] = told
     try:
         yield
     finally:
         del vars(owner)[name]
+        if before is not None:
+            vars(owner)[name] = before

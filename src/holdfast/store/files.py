@@ -166,6 +166,7 @@ class Appender:
 
     def close(self) -> None:
         os.close(self._handle)
+        self._handle = -1  # another file may have the number soon
 
 
 def _write(path: Path, buffers: Iterable[Buffer]) -> int:

@@ -1,7 +1,7 @@
 """An attempt: one process's part of a run, from opening it to leaving it.
 
-Owns how a run is opened for writing: its lock, what is compared, where it goes on. Leaves the
-training itself to `loop`.
+Owns how the parts of an attempt are put together and taken apart, and what a finished run
+returns. Leaves what is on disk before it to `opening`, and the training itself to `loop`.
 """
 
 from __future__ import annotations

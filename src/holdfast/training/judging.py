@@ -60,6 +60,8 @@ def judged(keep: Keep, model: Any, plan: Plan, names: Collection[str] | None) ->
         if _judges(callback):
             monitor = callback.monitor
             name = monitor if isinstance(monitor, str) else monitor[0]
+            if names is not None and name not in names:
+                continue  # Keras's only warn of that
             mode = callback.mode if callback.mode in ("min", "max") else "auto"
             return _directed(replace(keep, monitor=name, mode=mode), model)
     return replace(keep, monitor="loss" if plan.validation is None else "val_loss")
@@ -88,5 +90,6 @@ def _may_add(callback: Any) -> bool:
 def _judges(callback: Any) -> bool:
     if isinstance(callback, (EarlyStopping, keras.callbacks.EarlyStopping)):
         return True
-    kinds = (ModelCheckpoint, keras.callbacks.ModelCheckpoint)
-    return isinstance(callback, kinds) and callback.save_best_only
+    if isinstance(callback, ModelCheckpoint):
+        return callback.judges
+    return isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_best_only

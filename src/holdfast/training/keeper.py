@@ -117,6 +117,7 @@ class Keeper:
         self._pruner = pruner
         self._writer = Writer(store, pruner, self._told)
         self._waiting: dict[Position, _Copy] = {}
+        self._undone: int | None = None
         self._saved = saved
         self._error: OSError | None = None
         self._warned = False
@@ -155,19 +156,24 @@ class Keeper:
         """
         began = time.perf_counter()
         held = state()
-        self._let_go()
-        if _is_large(held):
-            self._writer.wait()  # memory holds one copy of a large state
+        self._let_go(held.pins)
+        if _is_large(held):  # memory holds one copy of it
+            if self._waiting:
+                self._flush()
+            self._writer.wait()
         self._waiting[held.position] = self._copy(held, epoch_end=epoch_end)
         self._cadence.spent(time.perf_counter() - began)
 
     def save(self, state: Callable[[], Held], *, epoch_end: bool, final: bool = False) -> None:
-        """Take a snapshot and begin to write it. What the copying takes is all that waits."""
-        began = time.perf_counter()
+        """Take a snapshot and begin to write it. Training waits for the copying.
+
+        Before that it waits for files of callbacks, if there are any that are being written.
+        """
         self.settle()
+        began = time.perf_counter()
         held = state()
         self._writer.wait()
-        self._let_go()
+        self._let_go(held.pins)
         if _is_large(held) and self._waiting:
             self._flush()
             self._writer.wait()
@@ -209,6 +215,8 @@ class Keeper:
             arrays = load_arrays(layout, manifest)
         except FileNotFoundError as error:
             raise DamagedError(f"{path} is gone, and the training needs it") from error
+        except OSError as error:
+            raise DamagedError(f"{path} cannot be read: {error}") from error
         return Kept(manifest.position, manifest.state, arrays, manifest.journal)
 
     def undo(self, event: RolledBack) -> None:
@@ -219,16 +227,24 @@ class Keeper:
         self._waiting = {
             position: item for position, item in self._waiting.items() if position <= event.to
         }
-        with contextlib.suppress(OSError):
-            self._pruner.undo(event.to.total)
+        self._undone = event.to.total
+        self._undo()
+
+    def _undo(self) -> None:
+        """Delete checkpoints of what was undone; where the disk fails, again before the next."""
+        if self._undone is not None:
+            with contextlib.suppress(OSError):
+                self._pruner.undo(self._undone)
+                self._undone = None
 
     def _flush(self) -> None:
         self.settle()
         self._submit([item for _, item in sorted(self._waiting.items())])
 
-    def _let_go(self) -> None:
+    def _let_go(self, pins: Sequence[int] = ()) -> None:
+        """Forget what waits and is not needed by the callbacks, nor by a state with `pins`."""
         for position, item in list(self._waiting.items()):
-            if not self.needs(position, epoch_end=item.epoch_end):
+            if position.total not in pins and not self.needs(position, epoch_end=item.epoch_end):
                 self._waiting.pop(position, None)
 
     def _copy(self, held: Held, *, epoch_end: bool, final: bool = False) -> _Copy:
@@ -236,6 +252,7 @@ class Keeper:
         return _Copy(held, values, epoch_end, final, self._journal.size)
 
     def _submit(self, copies: Sequence[_Copy]) -> None:
+        self._undo()
         self._writer.submit([self._snapshot(copy) for copy in copies])
 
     def _snapshot(self, copy: _Copy) -> Snapshot:
@@ -281,6 +298,7 @@ class Keeper:
 
     def stop(self, state: Callable[[], Held], number: int, *, epoch_end: bool) -> None:
         """Save, wait until it is on the disk, and say how to go on. Ends an attempt on a signal."""
+        self.settle()
         held = state()
         self.save(lambda: held, epoch_end=epoch_end)
         self._writer.wait()
@@ -291,6 +309,7 @@ class Keeper:
     def fail(self, held: Held | None, error: BaseException, position: Position) -> None:
         """Save what was last sound, if any, and record why the training failed."""
         try:
+            self.settle()
             if held is not None and held.position != self._saved:
                 self.save(lambda: held, epoch_end=False)
             self._writer.wait()
@@ -301,7 +320,9 @@ class Keeper:
         error.add_note(f"holdfast: {self._way_on()}")
 
     def close(self) -> None:
-        """Wait for the writer; nothing more is saved."""
+        """Wait for the writer and for files of callbacks; nothing more is saved."""
+        with contextlib.suppress(Exception):
+            self.settle()
         with contextlib.suppress(Exception):
             self._writer.wait()
 

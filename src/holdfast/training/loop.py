@@ -80,9 +80,11 @@ class Loop:
         self._execution = model.steps_per_execution
         self._looks = bool(overriding(plan.callbacks, "train")) or engine.name == "stepwise"
         self._looks_at_tests = bool(overriding(plan.callbacks, "test"))
+        self._joined_late = False
         self._rollback = next((c for c in plan.callbacks if isinstance(c, Rollback)), None)
         if self._rollback is not None:
             engine.reorder(self._rollback.reshuffles)
+            self._joined_late = self._rollback.point is None and position.total > 0
             if self._rollback.point is None:
                 self._rollback.mark(position)
         self._measured = 0.0
@@ -107,6 +109,9 @@ class Loop:
             NotSavedError: the training has ended and its last state could not be written.
         """
         try:
+            if self._joined_late:
+                # The checkpoint gone on from knows nothing of the rollback that goes back to it.
+                self._keeper.hold(self._hold, epoch_end=self.position.step == 0)
             while self.position.epoch < self._plan.epochs and not self._ended():
                 self._epoch()
             self._end()
@@ -191,12 +196,13 @@ class Loop:
         self._stretching = not self._looks
         with self._train_stretch.timing(count):
             self._course.logs = self._engine.train(epoch, first, count)
-        if self._rollback is not None and self._engine.seen is not None:
+        self._stretching = False
+        if self._rollback is not None:
+            assert self._engine.seen is not None
             trouble = self._rollback.judge(self._engine.seen)
             if trouble is not None:
                 return trouble
         self._advance(count)
-        self._stretching = False
         if self._looks:
             self._engine.attach()
             # Keras counts to the end of the execution even where the data ends before it.
@@ -217,7 +223,6 @@ class Loop:
         first = max(begin, end - rollback.skip)
         rows = [(self.position.epoch, step) for step in range(first, end)]
         samples = self._samples(rows, rollback.reshuffles)
-        self._stretching = False
         self._engine.attach()
         rollback.go_back(trouble, rows, self._reshuffle(point, rollback.rollbacks))
         self._keeper.settle()

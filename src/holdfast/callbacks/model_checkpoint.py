@@ -50,8 +50,8 @@ class ModelCheckpoint(Hosted):
     A file is written aside and renamed, so that the old one stands until the new one is whole
     and on the disk, whatever kills the process. It is written in the background; what is said
     with `verbose=1` is said when the file stands. Where the disk has no room, the training goes
-    on, and the newest file that could not be written is tried again. In a run the best score so far, and which
-    files stay, outlive the process. When `fit` returns, all files are on the disk.
+    on, and the newest file that could not be written is tried again. In a run the best score so
+    far, and which files stay, outlive the process. When `fit` returns, all files are on the disk.
 
     Args:
         filepath: of the file. `{epoch:02d}`, `{batch}` and the names in the logs, such as

@@ -475,7 +475,7 @@ def test_a_file_that_cannot_be_synced_is_said_once_and_ends_nothing(tmp_path):
     logger = keras.callbacks.CSVLogger(tmp_path / "logs" / "log.csv")
     (tmp_path / "logs").mkdir()
     rows = CsvRows(logger)
-    rows.prepare(False)
+    rows.prepare(resumed=False)
     logger.on_train_begin()
     rows.on_train_begin()
     shutil.rmtree(tmp_path / "logs")

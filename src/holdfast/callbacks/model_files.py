@@ -56,7 +56,7 @@ class Image:
         with keras.device("cpu"), keras.StatelessScope(self.values):
             if path.name.endswith(HDF5):
                 data = keras_private.hdf5(self.model, weights_only=weights_only, legacy=legacy)
-                files.replace(path, data)
+                files.replace_by(path, lambda aside: files.write_new(aside, [data]))
             else:
                 files.replace_by(path, self.model.save)
 

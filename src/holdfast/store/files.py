@@ -69,7 +69,7 @@ def replace(path: Path, data: Buffer) -> None:
     sync_directory(path.parent)
 
 
-def replace_by(path: Path, write: Callable[[Path], None]) -> None:
+def replace_by(path: Path, write: Callable[[Path], object]) -> None:
     """Put the file that `write` makes in place of what is at `path`, or was not; durable then.
 
     For files that other libraries write: `write` is given a path of the same name in a

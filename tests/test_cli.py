@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tiny_run import make_newer
 
 from holdfast.cli.main import main
 from holdfast.history import draw
@@ -143,10 +144,6 @@ def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-
-
-def make_newer(path: Path) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
 
 
 def files_of(run: str) -> dict[Path, bytes]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_run import TinyRun, make_run, record
 
-from holdfast.store import files
+from holdfast.store import disk, files
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_names_of_a_killed_process_are_durable_before_the_next_one_commits(tmp_p
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no directory that cannot be synced")
 def test_a_directory_whose_parent_cannot_be_synced_can_be_used():
     with pytest.raises(OSError):
-        files.sync_directory(Path("/proc"))
+        disk.sync_directory(Path("/proc"))
     files.make_directory(Path("/proc/self"))
 
 
@@ -87,9 +87,9 @@ def test_what_is_removed_stays_removed(tmp_path, done):
 
 def test_a_directory_that_is_moved_is_durable_under_its_new_name(tmp_path, done):
     (tmp_path / "run").mkdir()
-    files.move_directory(tmp_path / "run", tmp_path / "run.old-1")
+    files.move(tmp_path / "run", tmp_path / "run.old-1")
     assert (tmp_path / "run.old-1").is_dir()
-    assert done == ["sync ."]
+    assert done == ["rename run to run.old-1", "sync ."]
 
 
 def test_what_is_published_is_durable_before_it_has_its_name(tmp_path, done):

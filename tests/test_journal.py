@@ -273,7 +273,7 @@ def test_an_event_with_any_field_is_an_event_or_damaged(changed):
         assert isinstance(getattr(found, "position", HERE), Position)
 
 
-def test_an_append_that_does_not_fit_leaves_no_part_of_itself(path):
+def test_an_append_that_does_not_fit_leaves_no_part_of_itself_and_comes_later(path):
     append(path, EVENTS[0])
     size = path.stat().st_size
     program = """
@@ -300,7 +300,8 @@ def test_an_append_that_does_not_fit_leaves_no_part_of_itself(path):
         check=True,
     )
     assert said.stdout == f"File too large {size}\n"
-    assert journal.read(path).events == [EVENTS[0], Failed(1.0, Position(), "y")]
+    late, after = (Failed(1.0, Position(), what) for what in ("x" * 100, "y"))
+    assert journal.read(path).events == [EVENTS[0], late, after]
     assert journal.read(path).damaged == ()
 
 

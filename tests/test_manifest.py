@@ -4,14 +4,14 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
-from tiny_run import TinyRun, contents, loaded, make_run, state_at
+from tiny_run import TinyRun, contents, loaded, make_run, sealed, state_at
 
 from holdfast.errors import DamagedError, NewerFormatError, NotARunError
 from holdfast.run import Run
 from holdfast.store.checkpoints import load_newest
 from holdfast.store.identity import Identity, load_identity
 from holdfast.store.layout import Layout
-from holdfast.store.manifest import decode, sealed
+from holdfast.store.manifest import decode
 from holdfast.store.verify import verify
 from holdfast.types import Position
 
@@ -85,7 +85,8 @@ def test_a_newer_format_is_refused_with_both_numbers(root):
         (layout.identity, lambda: load_identity(layout)),
     ):
         value = json.loads(path.read_bytes())
-        path.write_text(json.dumps({**value, "format": 7, "arrays": "of another kind"}))
+        del value["sum"]
+        path.write_bytes(sealed(json.dumps({**value, "format": 7, "arrays": "of another kind"})))
         with pytest.raises(NewerFormatError, match=r"in format 7; .* formats up to 1") as raised:
             read()
         assert str(path) in str(raised.value)
@@ -157,9 +158,9 @@ def test_an_odd_manifest_with_a_sum_that_holds_is_damaged(root, way, to):
     path = layout.manifests()[-1]
     value = json.loads(path.read_bytes())
     del value["sum"]
-    path.write_text(json.dumps(sealed(value)))
+    path.write_bytes(sealed(json.dumps(value)))
     assert loaded(layout)[0] == 2
-    path.write_text(json.dumps(sealed(altered(value, way, to))))
+    path.write_bytes(sealed(json.dumps(altered(value, way, to))))
     step, found, (finding,) = loaded(layout)
     assert (step, found) == (1, contents(state_at(1)))
     assert finding.startswith(f"{path}: ")
@@ -173,7 +174,7 @@ def test_a_manifest_that_lies_of_a_size_is_damaged(root):
     path = layout.manifests()[-1]
     value = json.loads(path.read_bytes())
     del value["sum"]
-    path.write_text(json.dumps(sealed(altered(value, ["arrays", 0, "size"], 10**15))))
+    path.write_bytes(sealed(json.dumps(altered(value, ["arrays", 0, "size"], 10**15))))
     step, _, (finding,) = loaded(layout)
     assert (step, f"{10**15} bytes" in finding) == (1, True)
 
@@ -187,10 +188,10 @@ def deep(value, where):
 def test_a_file_nested_too_deep_is_damaged(root):
     layout = make_run(root, 1, 2)
     path = layout.manifests()[-1]
-    path.write_text(deep(json.loads(path.read_bytes()), "state"))
+    path.write_bytes(sealed(deep(json.loads(path.read_bytes()), "state")))
     step, _, (finding,) = loaded(layout)
     assert (step, finding) == (1, f"{path}: not readable (it is nested too deep)")
-    layout.identity.write_text(deep(json.loads(layout.identity.read_bytes()), "model"))
+    layout.identity.write_bytes(sealed(deep(json.loads(layout.identity.read_bytes()), "model")))
     with pytest.raises(DamagedError, match="nested too deep"):
         load_identity(layout)
 
@@ -225,7 +226,7 @@ def test_an_odd_identity_with_a_sum_that_holds_is_damaged(root, way, to):
     layout = make_run(root, 1)
     value = json.loads(layout.identity.read_bytes())
     del value["sum"]
-    layout.identity.write_text(json.dumps(sealed(altered(value, way, to))))
+    layout.identity.write_bytes(sealed(json.dumps(altered(value, way, to))))
     with pytest.raises(DamagedError) as raised:
         load_identity(layout)
     assert str(raised.value).startswith(f"{layout.identity}: ")

@@ -1,13 +1,24 @@
 """Which checkpoints stay and why, and that nothing else goes than what need not stay."""
 
-import json
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_run import TinyRun, array, contents, files_of, flip, loaded, make_run, record, state_at
+from tiny_run import (
+    RUN,
+    TinyRun,
+    array,
+    contents,
+    files_of,
+    flip,
+    loaded,
+    make_newer,
+    make_run,
+    record,
+    state_at,
+)
 
 from holdfast.errors import DamagedError, NewerFormatError, PlanError
 from holdfast.run import Run
@@ -178,7 +189,7 @@ def test_a_policy_that_cannot_be_is_refused_by_name(wrong):
 
 
 def steps_of(layout):
-    return [load_manifest(path).position.total for path in layout.manifests()]
+    return [load_manifest(path, RUN).position.total for path in layout.manifests()]
 
 
 def pack_names(layout):
@@ -239,7 +250,7 @@ def test_while_a_manifest_is_unreadable_no_pack_goes(tmp_path):
     assert pack_names(layout) == packs
     assert [path.name for path in layout.manifests()] == [unreadable.name, "0000000004.json"]
     flip(unreadable)
-    assert contents(load_arrays(layout, load_manifest(unreadable))) == contents(state_at(2))
+    assert contents(load_arrays(layout, load_manifest(unreadable, RUN))) == contents(state_at(2))
     prune(layout, Keep(last=1))
     assert pack_names(layout) == [packs[0], packs[3]]
 
@@ -326,10 +337,6 @@ def test_a_run_that_cannot_be_read_is_not_pruned(tmp_path):
         for path, data in sound.items():
             path.write_bytes(data)
     assert Run(layout.root).prune(Keep(last=1)).removed
-
-
-def make_newer(path):
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
 
 
 def test_an_array_of_the_pruned_is_written_again_if_it_comes_back(tmp_path):

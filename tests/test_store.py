@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 from tiny_run import (
+    RUN,
     TinyRun,
     array,
     contents,
@@ -53,7 +54,7 @@ def test_what_was_committed_is_loaded(root):
         written = run.commit(12, metrics=metrics, state=state, epoch_end=True)
     assert loaded(run.layout) == (12, contents(state_at(12)), [])
     (path,) = run.layout.manifests()
-    read = load_manifest(path)
+    read = load_manifest(path, RUN)
     assert read.digest() == written.digest() == Run(root).digest()
     assert (read.position, read.state, read.epoch_end) == (Position(1, 2, 12), state, True)
     assert repr(read.metrics) == repr(metrics)
@@ -62,7 +63,7 @@ def test_what_was_committed_is_loaded(root):
 
 def test_the_arrays_asked_for_are_read_and_no_others(root):
     layout = make_run(root, 1, 2)
-    manifest = load_manifest(layout.manifests()[-1])
+    manifest = load_manifest(layout.manifests()[-1], RUN)
     layout.all_packs()[0].unlink()
     found = load_arrays(layout, manifest, ["trainable/"])
     assert contents(found) == contents(state_at(2)[:2])
@@ -80,7 +81,7 @@ def test_what_has_not_changed_is_not_written_again(root):
         run.commit(3, state_at(2))
     first, second = layout.all_packs()
     assert second.stat().st_size < first.stat().st_size
-    third = load_manifest(layout.manifests()[-1])
+    third = load_manifest(layout.manifests()[-1], RUN)
     assert {entry.name: entry.pack for entry in third.arrays} == {
         "trainable/0": second.name,
         "trainable/1": second.name,

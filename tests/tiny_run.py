@@ -3,19 +3,22 @@
 Owns what such a run holds: `state_at` says for each step what its checkpoint must give back.
 """
 
+import json
 import os
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+from blake3 import blake3
 
 from holdfast.store import journal
 from holdfast.store.checkpoints import Store, load_newest
-from holdfast.store.identity import Identity, write_identity
+from holdfast.store.identity import Identity, begin
 from holdfast.store.journal import Journal
 from holdfast.store.layout import Layout
 from holdfast.types import Array, Position, Snapshot
 
+RUN = "a" * 16
 VERSIONS = {"holdfast": "0", "numpy": "2"}
 
 
@@ -53,12 +56,11 @@ class TinyRun:
 
     def __init__(self, root: Path):
         self.layout = Layout(root)
-        for folder in (root, self.layout.packs, self.layout.checkpoints):
-            folder.mkdir(exist_ok=True)
+        root.mkdir(exist_ok=True)
         if not self.layout.identity.exists():
-            write_identity(self.layout, Identity("a" * 16, 1.5, VERSIONS, {"epochs": 2}, None))
+            begin(self.layout, Identity(RUN, 1.5, VERSIONS, {"epochs": 2}, None))
         self.journal = Journal(self.layout.journal, journal.read(self.layout.journal))
-        self.store = Store(self.layout, self.journal, "plan", VERSIONS)
+        self.store = Store(self.layout, self.journal, RUN, "plan", VERSIONS)
 
     def __enter__(self):
         return self
@@ -89,6 +91,19 @@ def loaded(layout, *, final=True):
 def files_of(root):
     """The bytes of every file of a run."""
     return {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def sealed(text):
+    """The bytes of a file of JSON with a sum that holds, whatever it says."""
+    body = text.encode()
+    return body[:-1] + b',"sum":"' + blake3(body).hexdigest().encode() + b'"}\n'
+
+
+def make_newer(path):
+    """Make run.json or a manifest one of the next format."""
+    value = json.loads(path.read_bytes())
+    del value["sum"]
+    path.write_bytes(sealed(json.dumps({**value, "format": 2})))
 
 
 def flip(path, offset=None, mask=1):

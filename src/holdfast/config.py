@@ -7,6 +7,7 @@ they mean to the modules that ask.
 | --- | --- |
 | HOLDFAST_CACHE | directory for compiled programs; `none` keeps none; default: the user's |
 | HOLDFAST_DEVICE_DATA | most bytes of training data held on the device; default: a quarter |
+| HOLDFAST_DISK | what a test does to the disk (`store/faults.py`); of no use to anyone else |
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from holdfast.errors import PlanError
 
@@ -51,6 +53,20 @@ def device_data_limit() -> int | None:
     if not text.isdecimal():
         raise PlanError(f"HOLDFAST_DEVICE_DATA must be a number of bytes, found {text!r}")
     return int(text)
+
+
+def disk_faults() -> dict[str, Any] | None:
+    """Return what a test does to the disk, or None."""
+    text = os.environ.get("HOLDFAST_DISK")
+    if not text:
+        return None
+    try:
+        asked = json.loads(text)
+        if not isinstance(asked, dict):
+            raise ValueError("expected an object")
+    except ValueError as error:
+        raise PlanError(f"HOLDFAST_DISK must be a JSON object: {error}") from error
+    return asked
 
 
 def choose_backend() -> None:

@@ -42,7 +42,7 @@ class AttemptStarted(Event):
     `journal` is the length the journal had at the checkpoint it went on from (0 for a new
     run): what the journal says of training between there and this line is another future.
     `monitor` and `mode` say by which metric the run's best epoch is judged; without one it is
-    `val_loss`, or `loss` without validation.
+    `val_loss`, or `loss` without validation. `run` is the run's id.
     """
 
     name: ClassVar[str] = "attempt_started"
@@ -58,6 +58,7 @@ class AttemptStarted(Event):
     versions: Mapping[str, str] = field(default_factory=dict)
     monitor: str = ""
     mode: str = "auto"
+    run: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import keras
 from holdfast.errors import StoreError
 from holdfast.state import variables
 from holdfast.store.checkpoints import load_arrays, load_manifest
-from holdfast.store.identity import load_identity
+from holdfast.store.identity import load_identity, run_id
 from holdfast.store.layout import Layout
 from holdfast.types import Json
 
@@ -44,7 +44,7 @@ def build_model(layout: Layout, checkpoint: Path, custom_objects: dict[str, Any]
 def load_weights(layout: Layout, checkpoint: Path, model: Any) -> None:
     """Give a built model a checkpoint's weights; see `Run.load_weights`."""
     prefixes = tuple(f"{group}/" for group in _MODEL)
-    arrays = load_arrays(layout, load_manifest(checkpoint), prefixes)
+    arrays = load_arrays(layout, load_manifest(checkpoint, run_id(layout)), prefixes)
     variables.load(model, {array.name: array for array in arrays}, _MODEL)
 
 

@@ -26,7 +26,7 @@ from holdfast.events import AttemptStarted, Failed, Finished, Stopped
 from holdfast.history import Curves
 from holdfast.store import journal, lock, retention
 from holdfast.store.checkpoints import load_manifest, load_newest
-from holdfast.store.identity import Identity, load_identity
+from holdfast.store.identity import Identity, load_identity, run_id
 from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
 from holdfast.store.manifest import Manifest
@@ -232,9 +232,10 @@ class Run:
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints whose manifests are readable, oldest first."""
         found = []
+        run = run_id(self._layout)
         for path in self._layout.manifests():
             try:
-                found.append(_checkpoint(path, load_manifest(path)))
+                found.append(_checkpoint(path, load_manifest(path, run)))
             except (DamagedError, FileNotFoundError):
                 continue
         return found

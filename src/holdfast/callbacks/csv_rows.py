@@ -57,8 +57,7 @@ class CsvRows(Hosted):
         try:
             if not self.logger.csv_file.closed:
                 self.logger.csv_file.flush()
-            files.sync_file(self._path)
-            files.sync_directory(self._path.parent)
+            files.settle(self._path)
         except OSError as error:
             self._warn(
                 f"cannot write to {self._path}: {error}. Training goes on; after a crash of "

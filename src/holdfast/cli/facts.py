@@ -202,7 +202,7 @@ def unreadable(run: Run, checkpoints: Sequence[Checkpoint]) -> list[Finding]:
         if path in read:
             continue
         try:
-            load_manifest(path)
+            load_manifest(path, run.identity().id)
         except FileNotFoundError:  # pruned by the run's writer since it was listed
             continue
         except StoreError as error:

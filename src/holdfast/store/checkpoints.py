@@ -29,6 +29,7 @@ from blake3 import blake3
 
 from holdfast.errors import DamagedError, NoCheckpointError, StoreError
 from holdfast.store import files, packs
+from holdfast.store.identity import run_id
 from holdfast.store.journal import Journal
 from holdfast.store.layout import Layout
 from holdfast.store.manifest import Entry, Manifest, decode
@@ -39,11 +40,19 @@ Contents = TypeVar("Contents")
 _LISTINGS = 20
 
 
-def load_manifest(path: Path) -> Manifest:
-    """Read one manifest; its sum is checked."""
+def load_manifest(path: Path, run: str | None) -> Manifest:
+    """Read one manifest; its sum is checked.
+
+    Args:
+        path: of the manifest.
+        run: the id of the run it is in, or None where run.json cannot tell.
+    """
     with _the_disk_may_fail(path):
         data = path.read_bytes()
-    return decode(data, path)
+    manifest = decode(data, path)
+    if run not in (None, manifest.run):
+        raise DamagedError(f"{path}: it is of the run {manifest.run}, and this is the run {run}")
+    return manifest
 
 
 def load_arrays(layout: Layout, manifest: Manifest, prefixes: Iterable[str] = ("",)) -> list[Array]:
@@ -88,9 +97,10 @@ class Store:
     """The checkpoints of a run, open for writing by the one process that holds its lock."""
 
     def __init__(
-        self, layout: Layout, journal: Journal, plan: str, versions: Mapping[str, str]
+        self, layout: Layout, journal: Journal, run: str, plan: str, versions: Mapping[str, str]
     ) -> None:
         self.layout = layout
+        self.run = run
         self._journal = journal
         self._plan = plan
         self._versions = versions
@@ -115,6 +125,7 @@ class Store:
         size = packs.write(pack, new) if new else 0
         try:
             manifest = Manifest(
+                run=self.run,
                 position=snapshot.position,
                 final=snapshot.final,
                 epoch_end=snapshot.epoch_end,
@@ -133,7 +144,7 @@ class Store:
             # the checkpoint is wholly there.
             files.replace(path, data)
         except BaseException:
-            _discard(pack, path)
+            self._discard(pack, path)
             raise
         self.remember(manifest)
         return manifest, size + len(data)
@@ -164,17 +175,28 @@ class Store:
             entries.append(entry)
         return entries, new
 
+    def _discard(self, pack: Path, path: Path) -> None:
+        """Remove the pack of a commit that failed, unless the manifest came to need it."""
+        with contextlib.suppress(OSError, StoreError):
+            try:
+                needed = pack.name in load_manifest(path, self.run).packs()
+            except FileNotFoundError:
+                needed = False
+            if not needed:
+                files.remove([pack])
+
 
 def _newest_sound(
     layout: Layout, read: Callable[[Layout, Manifest], Contents], *, final: bool
 ) -> tuple[Manifest, Contents, list[DamagedError]]:
     """See `load_newest`; `read` reads the arrays of a checkpoint."""
+    run = run_id(layout)
     for _ in range(_LISTINGS):
         damaged: list[DamagedError] = []
         try:
             for path in newest(layout):
                 try:
-                    manifest = load_manifest(path)
+                    manifest = load_manifest(path, run)
                     if manifest.final and not final:
                         continue
                     return manifest, read(layout, manifest), damaged
@@ -217,17 +239,6 @@ def _the_disk_may_fail(path: Path) -> Iterator[None]:
         if error.errno != errno.EIO:
             raise
         raise DamagedError(f"{path}: the disk cannot read it ({error.strerror})") from error
-
-
-def _discard(pack: Path, path: Path) -> None:
-    """Remove the pack of a commit that failed, unless the manifest at `path` came to need it."""
-    with contextlib.suppress(OSError, StoreError):
-        try:
-            needed = pack.name in load_manifest(path).packs()
-        except FileNotFoundError:
-            needed = False
-        if not needed:
-            files.remove([pack])
 
 
 def _checked(array: Array, entry: Entry, path: Path) -> Array:

@@ -1,7 +1,7 @@
-"""Durable files: the only module that writes, renames or removes anything.
+"""Durable files: the only module that makes, replaces, grows or removes one.
 
-Owns the primitive operations and when each is on the disk to stay. Leaves names to
-`layout` and the order of operations to the modules that call it.
+Owns when each is on the disk to stay. Leaves names to `layout`, the order among files to the
+modules that call it, and the system's calls to `disk`.
 
 A file is durable once its data is synced and the directory that names it is synced;
 the functions here say which of the two they do.
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from holdfast.store import disk
+from holdfast.store.disk import Buffer
 from holdfast.store.layout import temporary, temporary_names
-
-Buffer = bytes | bytearray | memoryview
 
 
 def make_directory(path: Path) -> None:
@@ -29,19 +29,10 @@ def make_directory(path: Path) -> None:
     # A process that was killed may have made this one and not have come to its sync. Where it
     # was there long before, its parent may be one that cannot be read or synced.
     with contextlib.suppress(OSError):
-        sync_directory(path.parent)
+        disk.sync_directory(path.parent)
     for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
-        sync_directory(folder.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        disk.make_directory(folder)
+        disk.sync_directory(folder.parent)
 
 
 def write_new(path: Path, buffers: Iterable[Buffer]) -> int:
@@ -50,7 +41,7 @@ def write_new(path: Path, buffers: Iterable[Buffer]) -> int:
     Returns the number of bytes written. What a failed write has left is removed.
     """
     size = _write(path, buffers)
-    sync_directory(path.parent)
+    disk.sync_directory(path.parent)
     return size
 
 
@@ -62,11 +53,11 @@ def replace(path: Path, data: Buffer) -> None:
     aside = temporary(path)
     _write(aside, [data])
     try:
-        os.replace(aside, path)
+        disk.rename(aside, path)
     except BaseException:
-        aside.unlink(missing_ok=True)
+        _give_up(aside)
         raise
-    sync_directory(path.parent)
+    disk.sync_directory(path.parent)
 
 
 def replace_by(path: Path, write: Callable[[Path], object]) -> None:
@@ -79,45 +70,56 @@ def replace_by(path: Path, write: Callable[[Path], object]) -> None:
     for left in path.parent.glob(temporary_names(path)):
         remove_tree(left)
     aside = temporary(path)
-    aside.mkdir()
+    disk.make_directory(aside)
     try:
         whole = aside / path.name
         write(whole)
-        sync_file(whole)
-        os.replace(whole, path)
+        disk.sync_file(whole)
+        disk.rename(whole, path)
     finally:
         remove_tree(aside)
-    sync_directory(path.parent)
+    disk.sync_directory(path.parent)
 
 
-def sync_file(path: Path) -> None:
-    """Make a file's data durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def settle(path: Path) -> None:
+    """Make a file that another library wrote, and its name, durable."""
+    disk.sync_file(path)
+    disk.sync_directory(path.parent)
 
 
 def remove(paths: Iterable[Path]) -> None:
     """Remove files; durable when this returns. Those already gone are no error."""
     folders = set()
     for path in paths:
-        path.unlink(missing_ok=True)
+        disk.remove(path)
         folders.add(path.parent)
     for folder in sorted(folders):
-        sync_directory(folder)
+        disk.sync_directory(folder)
 
 
-def move_directory(source: Path, target: Path) -> None:
-    """Rename a directory; durable when this returns."""
-    source.rename(target)
-    sync_directory(source.parent)
+def move(source: Path, target: Path) -> None:
+    """Rename a file or a directory; durable when this returns."""
+    disk.rename(source, target)
+    if target.parent != source.parent:
+        disk.sync_directory(target.parent)
+    disk.sync_directory(source.parent)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory of disposable files and all in it. Makes nothing durable."""
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a directory of disposable files and all in it, if it can be. Nothing is synced."""
+    if path.is_symlink() or not path.is_dir():
+        with contextlib.suppress(OSError):
+            disk.remove(path)
+        return
+    for root, folders, names in os.walk(path, topdown=False):
+        for name in names:
+            with contextlib.suppress(OSError):
+                disk.remove(Path(root, name))
+        for name in folders:
+            with contextlib.suppress(OSError):
+                disk.remove_directory(Path(root, name))
+    with contextlib.suppress(OSError):
+        disk.remove_directory(path)
 
 
 def publish(source: Path, target: Path) -> None:
@@ -127,66 +129,99 @@ def publish(source: Path, target: Path) -> None:
     """
     if target.exists():
         return
-    sync_file(source)
+    disk.sync_file(source)
     with contextlib.suppress(FileExistsError):
-        os.link(source, target)
+        disk.link(source, target)
 
 
 class Appender:
-    """A file that only grows. `sync` makes all that was appended durable."""
+    """A file that only grows. `sync` makes all that was appended durable.
+
+    What could not be written is written before what comes after it: nothing is left out.
+    Safe to use from threads; one that appends does not wait for one that syncs.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = disk.File(path, append=True)
         try:
-            self.size = os.fstat(self._handle).st_size
+            self.size = self._durable = self._file.size
             # For a file that is there too: the process that made it, and other names in the
             # directory, may have been killed before its sync.
-            sync_directory(path.parent)
+            disk.sync_directory(path.parent)
         except BaseException:
-            os.close(self._handle)
+            self._file.close()
             raise
+        # All since the last sync. After one that failed the kernel may have let go of it, and
+        # would say of the next one that all is well.
+        self._young = bytearray()
+        self._odd = False
+        self._guard = threading.Lock()
 
     def append(self, data: Buffer) -> None:
-        """Append `data` as a whole; where that fails, what it left is cut off again."""
-        try:
-            _write_all(self._handle, data)
-        except OSError:
-            os.ftruncate(self._handle, self.size)
-            raise
-        self.size += len(data)
+        """Append `data`; where that fails, no part of it stays, and all of it comes later."""
+        with self._guard:
+            behind = self._odd
+            self._young += data
+            self.size += len(data)
+            if behind:
+                self._mend()
+                return
+            try:
+                self._file.write(data)
+            except BaseException:
+                self._odd = True
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self.size - len(data))
+                raise
 
     def truncate(self, size: int) -> None:
-        """Cut the file to `size` bytes."""
-        os.ftruncate(self._handle, size)
-        self.size = size
+        """Cut the file to `size` bytes, before anything is appended; durable when this returns."""
+        self._file.truncate(size)
+        self._file.sync()
+        self.size = self._durable = size
 
     def sync(self) -> None:
         """Make all that was appended durable."""
-        os.fsync(self._handle)
+        with self._guard:
+            if self._odd:
+                self._mend()
+            count = len(self._young)
+        try:
+            self._file.sync()
+        except BaseException:
+            self._odd = True
+            raise
+        with self._guard:
+            self._durable += count
+            del self._young[:count]
 
     def close(self) -> None:
-        os.close(self._handle)
-        self._handle = -1  # another file may have the number soon
+        """Close the file. What was appended since the last `sync` is not made durable."""
+        self._file.close()
+
+    def _mend(self) -> None:
+        """Write again all that may not be there."""
+        self._file.truncate(self._durable)
+        self._file.write(self._young)
+        self._odd = False
 
 
 def _write(path: Path, buffers: Iterable[Buffer]) -> int:
     """Write a new file and make its data durable. What a failed write has left is removed."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    try:
+    size = 0
+    with disk.File(path, new=True) as file:
         try:
-            size = sum(_write_all(handle, buffer) for buffer in buffers)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+            for buffer in buffers:
+                file.write(buffer)
+                size += memoryview(buffer).nbytes
+            file.sync()
+        except BaseException:
+            _give_up(path)
+            raise
     return size
 
 
-def _write_all(handle: int, buffer: Buffer) -> int:
-    rest = memoryview(buffer).cast("B")
-    size = len(rest)
-    while len(rest):  # the kernel takes at most 2 GiB at a time
-        rest = rest[os.write(handle, rest) :]
-    return size
+def _give_up(path: Path) -> None:
+    """Remove a file that is of no use, if that can be done: the error before counts."""
+    with contextlib.suppress(OSError):
+        disk.remove(path)

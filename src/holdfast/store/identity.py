@@ -6,11 +6,10 @@ model's configuration, from which a model can be built again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from holdfast.errors import DamagedError, NotARunError
+from holdfast.errors import DamagedError, HoldfastError, NotARunError
 from holdfast.events import build
 from holdfast.store import files
 from holdfast.store.layout import FORMAT, Layout
@@ -39,10 +38,14 @@ class Identity:
     format: int = FORMAT
 
 
-def write_identity(layout: Layout, identity: Identity) -> None:
-    """Write run.json, durably: from here on the directory is a run."""
-    data = json.dumps(sealed(asdict(identity)), indent=1).encode() + b"\n"
-    files.replace(layout.identity, data)
+def begin(layout: Layout, identity: Identity) -> None:
+    """Make the directory a run, durably: it is one from here on.
+
+    One that was begun and has no checkpoint yet begins anew.
+    """
+    for folder in (layout.packs, layout.checkpoints):
+        files.make_directory(folder)
+    files.replace(layout.identity, sealed(asdict(identity)))
 
 
 def load_identity(layout: Layout) -> Identity:
@@ -63,3 +66,11 @@ def load_identity(layout: Layout) -> Identity:
         return build(Identity, value)
     except ValueError as error:
         raise DamagedError(f"{path}: not readable ({error})") from error
+
+
+def run_id(layout: Layout) -> str | None:
+    """Return the id that the run's checkpoints name, or None where run.json cannot tell."""
+    try:
+        return load_identity(layout).id
+    except (HoldfastError, OSError):
+        return None

@@ -12,7 +12,6 @@ holds was written, even where what it says cannot be read: it is damaged, and ne
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,19 +133,21 @@ class Journal:
     def __init__(self, path: Path, record: Record) -> None:
         """Open the journal at `path`, of which `record` was read, and cut its torn end off."""
         self._file = Appender(path)
-        self._guard = threading.Lock()
         if record.torn:
             self._file.truncate(record.size)
-            self._file.sync()
 
     @property
     def size(self) -> int:
+        """Bytes, with those that could not be written yet."""
         return self._file.size
 
     def append(self, event: Event) -> None:
-        """Write an event. It is durable after the next `sync`."""
-        with self._guard:
-            self._file.append(encode(event.to_json()))
+        """Write an event. It is durable after the next `sync`.
+
+        Raises:
+            OSError: it could not be written; it will be with the next, or with the next `sync`.
+        """
+        self._file.append(encode(event.to_json()))
 
     def sync(self) -> None:
         self._file.sync()

@@ -59,7 +59,7 @@ class Layout:
 
     def manifest(self, total: int, *, final: bool) -> Path:
         """Return the path of the manifest of the checkpoint at step `total`."""
-        return self.checkpoints / f"{total:010d}{'-final' if final else ''}.json"
+        return self.checkpoints / manifest_name(total, final=final)
 
     def new_pack(self, total: int) -> Path:
         """Return a path for a pack that no other pack has."""
@@ -114,6 +114,11 @@ def _shown(path: Path) -> str:
     if len(path.name) <= _LONGEST:
         return path.name
     return f"{path.name[: _LONGEST - 9]}~{zlib.crc32(path.name.encode()):08x}"
+
+
+def manifest_name(total: int, *, final: bool) -> str:
+    """Return the name of the manifest of the checkpoint at step `total`."""
+    return f"{total:010d}{'-final' if final else ''}.json"
 
 
 def is_pack(name: str) -> bool:

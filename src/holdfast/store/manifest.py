@@ -19,8 +19,11 @@ from blake3 import blake3
 
 from holdfast.errors import DamagedError, NewerFormatError
 from holdfast.events import build
-from holdfast.store.layout import FORMAT, is_pack
+from holdfast.store.layout import FORMAT, is_pack, manifest_name
 from holdfast.types import Json, Position
+
+_MARK, _END = b',"sum":"', b'"}\n'
+_TAIL = len(_MARK) + 64 + len(_END)
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Manifest:
     """One checkpoint's table of contents. Fields as in `types.Snapshot`, and:
 
     Args:
+        run: the run's id.
         time: when it was committed, in seconds since 1970.
         plan: the fingerprint of the plan.
         versions: of Holdfast, Keras, the backend and numpy.
         arrays: where each array is, in the snapshot's order.
     """
 
+    run: str
     position: Position
     final: bool
     epoch_end: bool
@@ -82,19 +87,23 @@ class Manifest:
 
     def encode(self) -> bytes:
         """Return the manifest's bytes."""
-        return json.dumps(sealed(asdict(self)), separators=(",", ":")).encode() + b"\n"
+        return sealed(asdict(self))
 
 
 def decode(data: bytes, path: Path) -> Manifest:
     """Return the manifest in `data`, which was read from `path` (named in errors).
 
     Raises:
-        DamagedError: it is not what was written, or nothing that Holdfast writes.
+        DamagedError: it is not what was written, or not of this name, or nothing that Holdfast
+            writes.
         NewerFormatError: a newer Holdfast wrote it.
     """
     value = unsealed(data, path)
     try:
         manifest = build(Manifest, value)
+        name = manifest_name(manifest.position.total, final=manifest.final)
+        if name != path.name:
+            raise ValueError(f"it is that of the checkpoint {name}")
         names = set()
         for entry in manifest.arrays:
             if not is_pack(entry.pack):
@@ -107,9 +116,10 @@ def decode(data: bytes, path: Path) -> Manifest:
     return manifest
 
 
-def sealed(value: dict[str, Json]) -> dict[str, Json]:
-    """Return a JSON object with its sum."""
-    return {**value, "sum": fingerprint(value)}
+def sealed(value: dict[str, Json]) -> bytes:
+    """Return the bytes of a JSON object, with their sum as its last member."""
+    body = json.dumps(value, separators=(",", ":")).encode()
+    return body[:-1] + _MARK + blake3(body).hexdigest().encode() + _END
 
 
 def unsealed(data: bytes, path: Path) -> dict[str, Json]:
@@ -119,19 +129,21 @@ def unsealed(data: bytes, path: Path) -> dict[str, Json]:
         DamagedError: it is not what was written.
         NewerFormatError: a newer Holdfast wrote it.
     """
+    body, tail = data[:-_TAIL] + b"}", data[-_TAIL:]
+    if not (tail.startswith(_MARK) and tail.endswith(_END)):
+        raise DamagedError(f"{path}: not readable (it does not end in a sum)")
+    found, expected = blake3(body).hexdigest(), tail[len(_MARK) : -len(_END)].decode("latin-1")
+    if found != expected:
+        raise DamagedError(f"{path}: its sum should be {reprlib.repr(expected)}, found {found}")
     try:
-        value = json.loads(data)
+        value = json.loads(body)
         if not isinstance(value, dict):
             raise ValueError("expected an object")
-        _check_format(value.get("format"), path)
-        expected = value.pop("sum", None)
-        found = fingerprint(value)
     except RecursionError as error:
         raise DamagedError(f"{path}: not readable (it is nested too deep)") from error
     except ValueError as error:
         raise DamagedError(f"{path}: not readable ({error})") from error
-    if found != expected:
-        raise DamagedError(f"{path}: its sum should be {expected}, found {found}")
+    _check_format(value.get("format"), path)
     return value
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from holdfast.errors import StoreError
 from holdfast.store import files
 from holdfast.store.checkpoints import load_manifest, newest_sound
+from holdfast.store.identity import run_id
 from holdfast.store.layout import Layout
 from holdfast.store.manifest import Manifest
 from holdfast.store.retention import Candidate, Decision, Keep, decide
@@ -88,6 +89,7 @@ class Pruner:
         """Read the manifests that are new. Returns whether all could be read."""
         sound = True
         present = self._layout.manifests()
+        run = run_id(self._layout)
         self._read = {path: self._read[path] for path in present if path in self._read}
         for path in present:
             try:
@@ -96,7 +98,7 @@ class Pruner:
                 if path in self._read and self._read[path][0] == stamp:
                     continue
                 self._read.pop(path, None)
-                manifest = load_manifest(path)
+                manifest = load_manifest(path, run)
             except FileNotFoundError:  # a dry run: the run's writer has pruned it meanwhile
                 self._read.pop(path, None)
                 continue

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.errors import DamagedError, StoreError
+from holdfast.events import AttemptStarted
 from holdfast.store import journal
 from holdfast.store.checkpoints import check_arrays, load_manifest
 from holdfast.store.identity import load_identity
@@ -38,13 +39,14 @@ def verify(layout: Layout) -> Verified:
     findings: list[Finding] = []
     checkpoints = arrays = size = 0
     recorded, where = 0, ""
+    run = None
     try:
-        load_identity(layout)
+        run = load_identity(layout).id
     except (StoreError, OSError) as error:
         findings.append(_finding(layout, layout.identity, error))
     for path in layout.manifests():
         try:
-            manifest = load_manifest(path)
+            manifest = load_manifest(path, run)
             check_arrays(layout, manifest)
         except FileNotFoundError:  # pruned by the run's writer since it was listed
             continue
@@ -60,17 +62,22 @@ def verify(layout: Layout) -> Verified:
         size += sum(entry.size for entry in manifest.arrays)
         if manifest.journal > recorded:
             recorded, where = manifest.journal, path.name
-    findings.extend(_verify_journal(layout, recorded, where))
+    findings.extend(_verify_journal(layout, run, recorded, where))
     return Verified(tuple(findings), checkpoints, arrays, size)
 
 
-def _verify_journal(layout: Layout, recorded: int, where: str) -> list[Finding]:
+def _verify_journal(layout: Layout, run: str | None, recorded: int, where: str) -> list[Finding]:
     """Return what is wrong with the journal, which had `recorded` bytes at checkpoint `where`."""
     try:
         record = journal.read(layout.journal)
     except OSError as error:
         return [_finding(layout, layout.journal, error)]
     problems = [f"the line at byte {offset} is not what was written" for offset in record.damaged]
+    problems.extend(
+        f"attempt {event.attempt} is of the run {event.run}, and this is the run {run}"
+        for event in record.events
+        if isinstance(event, AttemptStarted) and event.run and run not in (None, event.run)
+    )
     if record.size < recorded:
         problems.append(
             f"it is sound up to byte {record.size}; at checkpoint {where} it had {recorded} bytes"

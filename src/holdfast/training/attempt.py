@@ -29,6 +29,7 @@ from holdfast.state.snapshot import Course, load_course, restore
 from holdfast.state.values import from_array
 from holdfast.store import journal
 from holdfast.store.checkpoints import Store, load_newest
+from holdfast.store.identity import load_identity
 from holdfast.store.journal import Journal, Record
 from holdfast.store.layout import Layout
 from holdfast.store.prune import Pruner
@@ -125,12 +126,12 @@ def _attempt(
         leaders = Leaders(keep)
         for row in course.rows:
             leaders.add(*row)
-        started = _started(record, found, position, plan, keep, engine)
+        started = _started(layout, record, found, position, plan, keep, engine)
         log = Journal(layout.journal, record)
         stack.callback(log.close)
         log.append(started)
         history.tell([*record.lived(), started])
-        store = Store(layout, log, plan.fingerprint, versions())
+        store = Store(layout, log, started.run, plan.fingerprint, versions())
         if found:
             store.remember(found[0])
         keeper = Keeper(
@@ -235,6 +236,7 @@ def _return_finished(
 
 
 def _started(
+    layout: Layout,
     record: Record,
     found: Found | None,
     position: Position,
@@ -256,6 +258,7 @@ def _started(
         versions=versions(),
         monitor=keep.monitor or "",
         mode=keep.mode,
+        run=load_identity(layout).id,
     )
 
 

@@ -211,7 +211,7 @@ class Keeper:
         layout = self._store.layout
         path = layout.manifest(step, final=False)
         try:
-            manifest = load_manifest(path)
+            manifest = load_manifest(path, self._store.run)
             arrays = load_arrays(layout, manifest)
         except FileNotFoundError as error:
             raise DamagedError(f"{path} is gone, and the training needs it") from error

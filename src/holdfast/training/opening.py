@@ -21,7 +21,8 @@ from holdfast.errors import NoCheckpointError, PlanChangedError, RunError
 from holdfast.state.values import from_array
 from holdfast.store import files
 from holdfast.store.checkpoints import load_newest
-from holdfast.store.identity import Identity, load_identity, write_identity
+from holdfast.store.identity import Identity, load_identity
+from holdfast.store.identity import begin as make_run
 from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
 from holdfast.store.manifest import Manifest
@@ -51,7 +52,7 @@ def writing(layout: Layout, fresh: bool, reporter: Reporter) -> Iterator[None]:
     try:
         if fresh and is_run(layout.root):
             aside = layout.aside()
-            files.move_directory(layout.root, aside)
+            files.move(layout.root, aside)
             reporter.say(f"the run that was in {layout.root} is now in {aside}")
             lock.release()
             files.make_directory(layout.root)
@@ -123,9 +124,7 @@ def _learning_rate(found: Found) -> float | None:
 
 def begin(layout: Layout, model: Any, plan: Plan) -> None:
     """Make the directory a run. One that was begun and has no checkpoint yet begins anew."""
-    for folder in (layout.packs, layout.checkpoints):
-        files.make_directory(folder)
-    write_identity(
+    make_run(
         layout,
         Identity(
             id=secrets.token_hex(8),

@@ -15,8 +15,9 @@ import typer
 from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved
 from holdfast.cli.main import app
 from holdfast.cli.picture import Best, Drawn
-from holdfast.cli.prune import Choice
+from holdfast.cli.prune import Choice, Unneeded
 from holdfast.store.lock import Holder
+from holdfast.store.repair import Moved, Repair
 from holdfast.store.verify import Finding, Verified
 from holdfast.types import Position
 
@@ -70,12 +71,21 @@ _DOCUMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("`position`", tuple(item.name for item in fields(Position))),
     ("`holder`", tuple(item.name for item in fields(Holder))),
     ("`verify`", ("name", "path", "sound", *(item.name for item in fields(Verified)))),
-    ("each of `findings` and `problems`", tuple(item.name for item in fields(Finding))),
+    ("`verify --repair`", ("name", "path", "sound", *(item.name for item in fields(Repair)))),
+    ("each of its `moved`", tuple(item.name for item in fields(Moved))),
+    (
+        "each of `findings`, `problems`, `mended` and `unmended`",
+        tuple(item.name for item in fields(Finding)),
+    ),
     ("`plot`", ("runs",)),
     ("each of its `runs`", tuple(item.name for item in fields(Drawn))),
     ("`best`", tuple(item.name for item in fields(Best))),
-    ("`prune`", ("name", "path", "dry_run", "freed", "checkpoints", "removed", "problems")),
+    (
+        "`prune`",
+        ("name", "path", "dry_run", "freed", "checkpoints", "unneeded", "removed", "problems"),
+    ),
     ("each of its `checkpoints`", tuple(item.name for item in fields(Choice))),
+    ("each of its `unneeded`", tuple(item.name for item in fields(Unneeded))),
 )
 
 

@@ -1,7 +1,11 @@
 """What all tests share: JAX as backend, a cache of compiled programs of their own, real digits."""
 
+import multiprocessing
 import os
+import shutil
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 # Before anything imports keras or jax, here or in the child processes of tests.
 _CACHE = tempfile.TemporaryDirectory(prefix="holdfast-tests-")
@@ -10,6 +14,8 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import numpy as np
 import pytest
+
+pytest.register_assert_rewrite("tiny_training")
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +33,30 @@ def blobs():
     random = np.random.default_rng(5)
     y = random.integers(0, 3, 44).astype("int32")
     return (random.normal(size=(44, 6)) + y[:, None]).astype("float32"), y
+
+
+@pytest.fixture
+def memory():
+    """A directory in memory, where there is one: for tests that are not about a real disk."""
+    shared = Path("/dev/shm")
+    root = Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else None))
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def bare():
+    """Calls a function in a new process that has nothing but what the function needs.
+
+    It may fork: no other thread is there.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield lambda function, *given: pool.submit(function, *given).result()
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory):
+    """What the tiny training ends with when nobody interrupts it."""
+    from tiny_training import oracle
+
+    return oracle(tmp_path_factory.mktemp("whole") / "run")

@@ -347,6 +347,62 @@ def test_verify_goes_on_where_the_disk_refuses_to_read(cli: Cli, runs: Path) -> 
     assert all(pack.name in finding["problem"] for finding in found["findings"])
 
 
+def test_verify_counts_what_nothing_reaches_and_is_content(cli: Cli, runs: Path) -> None:
+    Path("digits/packs/0000000002-01234567.safetensors").write_bytes(b"12345")
+    said = cli("verify", "digits")
+    assert said.code == 0
+    sound, unreachable = said.out.splitlines()
+    assert sound.startswith("digits: sound: ")
+    assert unreachable == (
+        "digits: unreachable: 1 file, 5 bytes (holdfast verify --repair moves them to lost+found/)"
+    )
+    found = cli("verify", "digits", "--json").json
+    assert (found["sound"], found["unreachable"], found["unreachable_bytes"]) == (True, 1, 5)
+
+
+def test_repair_moves_what_is_broken_and_says_where(cli: Cli, runs: Path) -> None:
+    newest = manifests("digits")[-1]
+    flip(newest)
+    before = files_of("digits")
+    said = cli("verify", "digits", "--repair")
+    assert said.code == 0
+    name = f"checkpoints/{newest.name}"
+    first, *_, last = said.out.splitlines()
+    assert first.startswith(f"digits: {name} -> lost+found/{name}: its sum should be ")
+    assert last.startswith("digits: moved ")
+    assert last.endswith("; 4 sound checkpoints")
+    assert cli("verify", "digits").code == 0
+    after = files_of("digits").values()
+    assert all(any(now.startswith(data) for now in after) for data in before.values())
+    assert Run("digits").last().position.total == 8
+
+    again = cli("verify", "digits", "--repair", "--json")
+    assert again.code == 0
+    assert (again.json["sound"], again.json["moved"], again.json["checkpoints"]) == (True, [], 4)
+
+
+def test_repair_says_what_it_cannot_mend(cli: Cli, runs: Path) -> None:
+    flip(Path("digits/run.json"))
+    before = files_of("digits")
+    said = cli("verify", "digits", "--repair")
+    assert said.code == 1
+    assert "digits: run.json: not mended: " in said.out
+    assert "put a copy of it back" in said.out
+    assert files_of("digits") == before
+    found = cli("verify", "digits", "--repair", "--json")
+    assert found.code == 1
+    assert (found.json["sound"], found.json["unmended"][0]["file"]) == (False, "run.json")
+
+
+def test_repair_refuses_a_run_that_is_being_written(cli: Cli, runs: Path) -> None:
+    held = Lock(Path("digits/lock"))
+    try:
+        assert f"process {os.getpid()}" in one_line(cli("verify", "digits", "--repair"))
+    finally:
+        held.release()
+    assert cli("verify", "digits", "--take-over").code == 2
+
+
 # plot
 
 
@@ -452,6 +508,12 @@ def test_prune_says_what_goes_and_why_the_rest_stays(cli: Cli, runs: Path) -> No
         (8, True, "what the training returned"),
     ]
     after = files_of("digits")
+    # Each file says why: by the checkpoint it is of, or by itself.
+    reasons = {item["file"]: item["reason"] for item in pruned["unneeded"]}
+    assert set(reasons.values()) == {"no checkpoint needs it"}
+    assert all(f"{file}  goes  no checkpoint needs it" in dry.out for file in reasons)
+    files = [item["file"] for item in pruned["checkpoints"] if not item["keep"]]
+    assert sorted([*files, *reasons]) == sorted(pruned["removed"])
     gone = {path: data for path, data in before.items() if path not in after}
     assert {str(path.relative_to("digits")) for path in gone} == set(pruned["removed"])
     assert pruned["freed"] == sum(map(len, gone.values()))
@@ -625,5 +687,6 @@ def test_the_json_has_the_keys_that_the_page_names(
         cli("verify", "digits", "--json").json,
         cli("plot", "digits", "--json").json,
         cli("prune", "digits", "--dry-run", "--json").json,
+        cli("verify", "digits", "--repair", "--json").json,
     ):
         assert f"| {', '.join(f'`{key}`' for key in document)} |" in page

@@ -17,7 +17,7 @@ from holdfast.errors import MissingExtraError
 from holdfast.events import AttemptStarted, EpochEnded, Finished, Measured, RolledBack
 from holdfast.history import Curves, compare, draw
 from holdfast.history.chart import ASCII, FULL, chart
-from holdfast.store.identity import Identity, begin
+from holdfast.store.identity import Identity, write_identity
 from holdfast.store.journal import Journal, read
 from holdfast.store.layout import Layout
 from holdfast.types import Position
@@ -75,7 +75,7 @@ def labels(figure):
 def told(rows, events=()):
     history = History()
     history.restore(list(rows))
-    history.tell(events)
+    history.tell(lambda *kinds: [e for e in events if isinstance(e, kinds)], later=False)
     return history
 
 
@@ -411,7 +411,7 @@ def run_at(tmp_path):
         root = tmp_path / name
         root.mkdir(parents=True)
         layout = Layout(root)
-        begin(layout, Identity("a" * 16, 1.5, {}, {"epochs": 8}, None))
+        write_identity(layout, Identity("a" * 16, 1.5, {}, {"epochs": 8}, None))
         journal = Journal(layout.journal, read(layout.journal))
         for event in events:
             # Where it went back to is where it stands: nothing is undone.

@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_run import TinyRun, flip, make_run
+from tiny_run import TinyRun, flip
 
 from holdfast import events
 from holdfast.errors import DamagedError, HoldfastError
@@ -22,6 +22,7 @@ from holdfast.events import (
     Finished,
     Measured,
     ModelSaved,
+    Repaired,
     RolledBack,
     Stopped,
 )
@@ -49,6 +50,7 @@ EVENTS = [
     Stopped(5.0, HERE, 15),
     Failed(6.0, HERE, "ValueError: no"),
     Finished(7.0, HERE, "epochs"),
+    Repaired(8.0, 2),
 ]
 
 
@@ -113,21 +115,26 @@ def test_a_tail_of_zeros_is_torn(path):
 
 @pytest.mark.parametrize("mask", [0x01, 0x20, 0xFF])
 def test_a_byte_flipped_in_the_middle_is_told_and_the_other_lines_are_read(tmp_path, mask):
-    layout = make_run(tmp_path / "run", 1)
-    append(layout.journal, *EVENTS[:3])
+    first, second, third = EVENTS[0], EVENTS[1], EVENTS[3]
+    with TinyRun(tmp_path / "run") as run:
+        for event in (first, second, third):
+            run.journal.append(event)
+        run.commit(1)  # which knows that they are on the disk
+    layout = run.layout
     lines = layout.journal.read_bytes().splitlines(keepends=True)
     begin = len(lines[0])
     whole = layout.journal.read_bytes()
     for offset in range(begin, begin + len(lines[1])):
         flip(layout.journal, offset, mask)
         record = journal.read(layout.journal)
+        found = record.events
         layout.journal.write_bytes(whole)
         # The newline at its end is what divides it from the next, which goes with it.
-        others = [EVENTS[0]] if offset == begin + len(lines[1]) - 1 else [EVENTS[0], EVENTS[2]]
+        others = [first] if offset == begin + len(lines[1]) - 1 else [first, third]
         if len(others) == 1:
-            assert (record.events, record.torn) == (others, len(whole) - begin)
+            assert (found, record.torn) == (others, len(whole) - begin)
             continue
-        assert record.events == others, offset
+        assert found == others, offset
         assert begin in record.damaged
         assert record.torn == 0
     flip(layout.journal, begin + 9, mask)
@@ -140,14 +147,30 @@ def test_damage_in_the_middle_stays_where_it_is_when_appending_goes_on(path):
     append(path, *EVENTS[:3])
     flip(path, path.stat().st_size // 2)
     harmed = path.read_bytes()
-    append(path, EVENTS[4])
+    log = Journal(path, journal.read(path), durable=len(harmed))
+    log.append(EVENTS[4])
+    log.close()
     assert path.read_bytes().startswith(harmed)
     assert journal.read(path).events[-1] == EVENTS[4]
 
 
+def test_a_line_that_a_power_cut_took_goes_and_no_other_moves(path):
+    """It was not synced, as far as any checkpoint knows, and those after it reached the disk."""
+    size = append(path, EVENTS[0])
+    append(path, EVENTS[1], EVENTS[3])
+    whole = path.read_bytes()
+    flip(path, size + 9)
+    assert journal.read(path).damage(durable=size + 1) == [size]
+    assert journal.read(path).damage(durable=size) == []
+    append(path, EVENTS[7])
+    record = journal.read(path)
+    assert (record.damaged, record.events) == ((), [EVENTS[0], EVENTS[3], EVENTS[7]])
+    assert path.read_bytes()[: len(whole)].split() == [whole.splitlines()[0], whole.splitlines()[2]]
+
+
 def test_verify_tells_of_a_journal_shorter_than_a_checkpoint_knew_it(tmp_path):
     with TinyRun(tmp_path / "run") as run:
-        for event in EVENTS[:3]:
+        for event in EVENTS[:2]:
             run.journal.append(event)
         run.commit(1)
     assert verify(run.layout).findings == ()
@@ -174,7 +197,7 @@ def test_lived_drops_what_another_future_wrote(path):
     record = journal.read(path)
     assert len(record.events) == 7
     first, second = started(1, Position(), 0), started(2, Position(1, 0, 10), back)
-    assert record.lived() == [first, epochs[0], second, again]
+    assert list(record.lived()) == [first, epochs[0], second, again]
     assert Run(path.parent).history.series == {"loss": [(1, 0.0), (2, 9.0)]}
 
 
@@ -187,7 +210,7 @@ def test_lived_after_going_back_twice_over_the_same_steps(path):
         log.append(started(attempt, Position(), begin))
     log.append(EpochEnded(1.0, 0, 10, {"loss": 4.0}))
     log.close()
-    lived = journal.read(path).lived()
+    lived = list(journal.read(path).lived())
     assert [event.attempt for event in lived if isinstance(event, AttemptStarted)] == [1, 2, 3]
     assert [event.logs for event in lived if isinstance(event, EpochEnded)] == [{"loss": 4.0}]
 
@@ -200,6 +223,46 @@ def test_events_and_fields_of_a_later_version_are_ignored(path):
     record = journal.read(path)
     assert record.events == [EVENTS[0], EVENTS[3]]
     assert (record.damaged, record.torn) == ((), 0)
+
+
+def test_a_line_of_spaces_is_no_line(path):
+    """What a repair leaves where a damaged line was."""
+    append(path, *EVENTS[:3])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b" " * (len(lines[1]) - 1) + b"\n" + lines[2])
+    for reading in (journal.read, journal.skim):
+        record = reading(path)
+        assert record.events == [EVENTS[0], EVENTS[2]]
+        assert (record.damaged, record.torn) == ((), 0)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"   ")
+    assert journal.read(path).torn == 3
+    path.write_bytes(whole + b"   \n")
+    assert (journal.read(path).size, journal.read(path).torn) == (len(whole) + 4, 0)
+    append(path, EVENTS[3])
+    assert journal.read(path).events == [EVENTS[0], EVENTS[2], EVENTS[3]]
+
+
+def test_only_the_kinds_asked_for_are_made(path):
+    append(path, *EVENTS[:2])
+    with path.open("ab") as file:
+        file.write(sealed({**EVENTS[1].to_json(), "epoch": None}))
+    append(path, *EVENTS[3:])
+    record = journal.skim(path)
+    assert record.damaged == ()
+    assert journal.read(path).damaged != ()
+    others = EVENTS[:2] + EVENTS[3:]
+    everything = tuple(map(type, EVENTS))
+    for kinds in ((EpochEnded,), (AttemptStarted, Finished), (RolledBack,), everything):
+        assert list(record.of(*kinds)) == [event for event in others if isinstance(event, kinds)]
+        assert list(record.newest(*kinds)) == list(record.lived(*kinds))[::-1]
+
+
+def test_a_line_of_two_names_is_damaged(path):
+    body = b'{"event":"epoch_ended",' + json.dumps(EVENTS[7].to_json()).encode()[1:]
+    path.write_bytes(odd_line(body))
+    assert journal.read(path).damaged == (0,)
+    assert journal.read(path).events == []
 
 
 def odd_events():
@@ -312,11 +375,14 @@ def test_what_a_rollback_undid_is_not_lived(path):
     back = [RolledBack(3.0, HERE, Position(), begin, n, "nan", (1,), 0.5) for n in (1, 2)]
     again = EpochEnded(4.0, 0, 10, {"loss": 0.4})
     append(path, undone, back[0], undone, back[1], again)
-    assert journal.read(path).lived() == [started(1, Position(), 0), *back, again]
+    assert list(journal.read(path).lived()) == [started(1, Position(), 0), *back, again]
 
 
 def test_a_rollback_that_no_checkpoint_knows_is_not_lived_by_the_next_attempt(path):
     begin = append(path, started(1, Position(), 0))
     append(path, RolledBack(3.0, HERE, Position(), begin, 1, "nan", (1,), 0.5))
     append(path, started(2, Position(), begin))
-    assert journal.read(path).lived() == [started(1, Position(), 0), started(2, Position(), begin)]
+    assert list(journal.read(path).lived()) == [
+        started(1, Position(), 0),
+        started(2, Position(), begin),
+    ]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
@@ -65,6 +66,14 @@ def pack_of(folder, data):
     return path
 
 
+def write(path, arrays, most=None):
+    """Write a pack of some of the arrays that it has room for; returns the bytes it says it has."""
+    with packs.writing(path, arrays if most is None else most) as pack:
+        for item in arrays:
+            pack.add(item, blake3(item.data).hexdigest())
+    return pack.size
+
+
 def read_all(path, names):
     with packs.Pack(path) as pack:
         return [pack.read(name) for name in names]
@@ -87,13 +96,13 @@ def test_every_type_there_is_can_be_stored():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.dictionaries(st.text(min_size=1, max_size=8), anything, max_size=5))
+@given(st.dictionaries(st.text(min_size=1, max_size=8), anything, min_size=1, max_size=5))
 def test_safetensors_reads_ours_and_we_read_its(folder, values):
-    values.pop("__metadata__", None)
     ours = folder / "ours.safetensors"
     ours.unlink(missing_ok=True)
     arrays = [array(name, value) for name, value in values.items()]
-    assert packs.write(ours, arrays) == ours.stat().st_size
+    assert write(ours, arrays) == ours.stat().st_size
+    packs.check(ours)
     theirs = dict(safetensors.deserialize(ours.read_bytes()))
     assert {
         name: (found["dtype"], tuple(found["shape"]), bytes(found["data"]))
@@ -117,17 +126,123 @@ def test_each_type_in_each_shape(folder, dtype, shape):
 def test_the_data_begin_at_a_multiple_of_8(folder):
     for name in ("x" * length for length in range(1, 10)):
         path = folder / f"{name}.safetensors"
-        packs.write(path, [array(name, np.zeros(3, "uint8"))])
+        write(path, [array(name, np.zeros(3, "uint8"))])
         assert (8 + int.from_bytes(path.read_bytes()[:8], "little")) % 8 == 0
 
 
 def test_a_pack_is_never_written_over(folder):
     path = folder / "there.safetensors"
-    packs.write(path, [array("x", np.ones(3))])
+    write(path, [array("x", np.ones(3))])
     before = path.read_bytes()
     with pytest.raises(FileExistsError):
-        packs.write(path, [array("x", np.zeros(3))])
+        write(path, [array("x", np.zeros(3))])
     assert path.read_bytes() == before
+
+
+def test_a_pack_may_get_fewer_arrays_than_it_has_room_for(folder):
+    all_of_them = [array(f"x/{number}", np.full(number, number)) for number in range(20)]
+    for chosen in (all_of_them[3:4], all_of_them[::7], all_of_them[:1], all_of_them):
+        path = folder / "some.safetensors"
+        path.unlink(missing_ok=True)
+        assert write(path, chosen, all_of_them) == path.stat().st_size
+        packs.check(path)
+        assert packs.data_size(path) == sum(item.data.nbytes for item in chosen)
+        names = [item.name for item in chosen]
+        assert contents(read_all(path, names)) == contents(chosen)
+        theirs = safetensors.numpy.load_file(path)
+        assert {name: value.tolist() for name, value in theirs.items()} == {
+            item.name: [int(item.name[2:])] * int(item.name[2:]) for item in chosen
+        }
+
+
+def test_where_nothing_is_added_or_the_block_fails_there_is_no_file(folder):
+    path, items = folder / "none.safetensors", [array("x", np.ones(3))]
+    with packs.writing(path, items):
+        pass
+    assert not path.exists()
+
+    def fail():
+        with packs.writing(path, items) as pack:
+            pack.add(items[0], blake3(items[0].data).hexdigest())
+            assert path.exists()
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError, match="stop"):
+        fail()
+    assert not path.exists()
+
+
+def test_names_that_the_format_has_taken_are_refused(folder):
+    path = folder / "taken.safetensors"
+    for name in ("__metadata__", "__header__"):
+        with pytest.raises(ValueError, match=name):
+            write(path, [array(name, np.ones(3))])
+    assert not path.exists()
+
+
+def test_each_byte_changed_and_each_cut_is_found_in_the_pack_alone(folder):
+    items = [
+        array("trainable/0", np.arange(6, dtype="float32").reshape(2, 3)),
+        array("empty", np.zeros((0, 5), "int64")),
+        array("y", np.array([True, False])),
+    ]
+    path = folder / "checked.safetensors"
+    # With room for one more there are spaces after the header.
+    write(path, items, [*items, array("not/there", np.ones(9))])
+    packs.check(path)
+    whole = path.read_bytes()
+    assert b"}     " in whole
+    for offset in range(len(whole)):
+        # With 0x0F, the type of a float is that of an integer of its size.
+        for mask in (0x0F, (0x01, 0x29, 0x80)[offset % 3]):
+            harmed = bytearray(whole)
+            harmed[offset] ^= mask
+            must_be_damaged(pack_of(folder, harmed))
+    for length in range(len(whole)):
+        must_be_damaged(pack_of(folder, whole[:length]))
+    for more in (b"\0", b" " * 8):
+        must_be_damaged(pack_of(folder, whole + more))
+    # Eight spaces more, and a length that knows of them.
+    length = int.from_bytes(whole[:8], "little")
+    for count, damaged in ((8, False), (4, True)):
+        longer = (length + count).to_bytes(8, "little") + whole[8 : 8 + length]
+        found = pack_of(folder, longer + b" " * count + whole[8 + length :])
+        if damaged:
+            must_be_damaged(found)
+        else:
+            packs.check(found)
+
+
+def must_be_damaged(path):
+    with pytest.raises(DamagedError) as raised:
+        packs.check(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_pack_of_another_program_cannot_be_checked_by_itself(folder):
+    data = safetensors.numpy.save({"x": np.ones(3)})
+    must_be_damaged(pack_of(folder, data))
+    data = safetensors.numpy.save({"x": np.ones(3)}, metadata={"x": "0" * 64})
+    must_be_damaged(pack_of(folder, data))
+
+
+def test_checking_takes_little_memory(folder):
+    path = folder / "large.safetensors"
+    path.unlink(missing_ok=True)
+    items = [array("x", np.arange(2_000_001)), array("y", np.ones(3))]
+    write(path, items)
+    tracemalloc.start()
+    try:
+        packs.check(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2_000_000
+    data = bytearray(path.read_bytes())
+    data[9_999_999] ^= 1
+    with pytest.raises(DamagedError, match="the BLAKE3 of x should be "):
+        packs.check(pack_of(folder, data))
 
 
 def test_overlapping_arrays_are_read(folder):
@@ -206,7 +321,7 @@ def test_a_pipe_is_no_pack(folder):
 
 def test_a_file_that_is_cut_while_it_is_open(folder):
     path = folder / "cut.safetensors"
-    packs.write(path, [array("x", np.zeros(100))])
+    write(path, [array("x", np.zeros(100))])
     with packs.Pack(path) as pack:
         os.truncate(path, path.stat().st_size - 1)
         with pytest.raises(DamagedError, match="ends within x"):

@@ -310,11 +310,25 @@ def test_manifests_go_durably_before_packs(tmp_path, monkeypatch):
     done = record(monkeypatch, layout.root)
     prune(layout, Keep(last=1))
     assert done == [
-        "remove checkpoints/0000000001.json",
         "remove checkpoints/0000000002.json",
+        "remove checkpoints/0000000001.json",
         "sync checkpoints",
         f"remove packs/{pack}",
-        "sync packs",
+    ]
+
+
+def test_a_checkpoint_goes_durably_before_those_it_needs(tmp_path, monkeypatch):
+    with TinyRun(tmp_path / "run") as run:
+        run.commit(1)
+        run.commit(2, pins=(1,))
+        run.commit(3)
+    done = record(monkeypatch, run.layout.root)
+    prune(run.layout, Keep(last=1, best=0))
+    assert done[:4] == [
+        "remove checkpoints/0000000002.json",
+        "sync checkpoints",
+        "remove checkpoints/0000000001.json",
+        "sync checkpoints",
     ]
 
 

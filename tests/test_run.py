@@ -393,7 +393,7 @@ def test_a_run_from_elsewhere_imports_nothing_that_is_not_imported(trained, tmp_
     """A model's configuration may name any module; opening it must not run that module."""
     import shutil
 
-    from holdfast.store.identity import begin, load_identity
+    from holdfast.store.identity import load_identity, write_identity
     from holdfast.store.layout import Layout
 
     run, _, _ = trained
@@ -401,7 +401,7 @@ def test_a_run_from_elsewhere_imports_nothing_that_is_not_imported(trained, tmp_
     layout = Layout(tmp_path / "run")
     identity = load_identity(layout)
     identity.model["config"]["layers"][1].update(module="antigravity", registered_name="Evil")
-    begin(layout, identity)
+    write_identity(layout, identity)
     with pytest.raises(errors.StoreError, match="module 'antigravity', which is not imported"):
         holdfast.Run(tmp_path / "run").load_model()
     assert "antigravity" not in sys.modules

@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from holdfast.store import journal
 from holdfast.store.checkpoints import Store, load_newest
-from holdfast.store.identity import Identity, begin
+from holdfast.store.identity import Identity, write_identity
 from holdfast.store.journal import Journal
 from holdfast.store.layout import Layout
 from holdfast.types import Array, Position, Snapshot
@@ -58,7 +58,7 @@ class TinyRun:
         self.layout = Layout(root)
         root.mkdir(exist_ok=True)
         if not self.layout.identity.exists():
-            begin(self.layout, Identity(RUN, 1.5, VERSIONS, {"epochs": 2}, None))
+            write_identity(self.layout, Identity(RUN, 1.5, VERSIONS, {"epochs": 2}, None))
         self.journal = Journal(self.layout.journal, journal.read(self.layout.journal))
         self.store = Store(self.layout, self.journal, RUN, "plan", VERSIONS)
 

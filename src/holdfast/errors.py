@@ -13,6 +13,7 @@
     │   ├── DamagedError        bytes on disk are not what was written
     │   ├── NewerFormatError    written by a newer Holdfast
     │   ├── NoCheckpointError   nothing there to load
+    │   ├── NoRoomError         the disk cannot hold what the run will keep
     │   └── NotSavedError       the last state could not be written
     └── MissingExtraError       an optional dependency is not installed (also an ImportError)
 
@@ -92,6 +93,10 @@ class NewerFormatError(StoreError):
 
 class NoCheckpointError(StoreError):
     """The run has no checkpoint of the kind asked for."""
+
+
+class NoRoomError(StoreError):
+    """The disk cannot hold what the run will keep. Raised before the first step."""
 
 
 class NotSavedError(StoreError):

@@ -173,6 +173,18 @@ class Finished(Event):
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Repaired(Event):
+    """What was broken or not needed was moved out of the way: so many files.
+
+    Checkpoints that were committed before this line may be among them.
+    """
+
+    name: ClassVar[str] = "repaired"
+    time: float
+    moved: int
+
+
 _EVENTS: Mapping[str, type[Event]] = {
     kind.name: kind
     for kind in (
@@ -186,6 +198,7 @@ _EVENTS: Mapping[str, type[Event]] = {
         Stopped,
         Failed,
         Finished,
+        Repaired,
     )
 }
 
@@ -248,17 +261,17 @@ def _typed(kind: Any, value: Json, name: str) -> Any:
     """Return `value` as the type `kind`, which is that of the field `name`."""
     if kind is Any:
         return value
-    if isinstance(kind, type) and is_dataclass(kind):
+    if _is_dataclass(kind):
         try:
             return build(kind, value)
         except ValueError as error:
             raise ValueError(f"in {name}, {error}") from None
-    parts = get_args(kind)
-    if get_origin(kind) is Mapping:
+    origin, parts = _origin(kind)
+    if origin is Mapping:
         if not isinstance(value, Mapping):
             raise ValueError(f"{name} should be an object, found {reprlib.repr(value)}")
         return {key: _typed(parts[1], item, f"{name}/{key}") for key, item in value.items()}
-    if get_origin(kind) is tuple:
+    if origin is tuple:
         if not isinstance(value, list):
             raise ValueError(f"{name} should be a list, found {reprlib.repr(value)}")
         return tuple(_typed(parts[0], item, f"{name}/{n}") for n, item in enumerate(value))
@@ -274,6 +287,16 @@ def _typed(kind: Any, value: Json, name: str) -> Any:
 def _types(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {item.name: hints[item.name] for item in fields(kind)}
+
+
+@functools.cache
+def _origin(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    return get_origin(kind), get_args(kind)
+
+
+@functools.cache
+def _is_dataclass(kind: Any) -> bool:
+    return isinstance(kind, type) and is_dataclass(kind)
 
 
 def _has_default(item: Any) -> bool:

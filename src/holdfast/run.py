@@ -6,9 +6,10 @@ Imports Keras only in the methods that need a model.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +32,7 @@ from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
 from holdfast.store.manifest import Manifest
 from holdfast.store.prune import Pruned, candidate, prune
+from holdfast.store.repair import Repair, repair
 from holdfast.store.retention import Keep
 from holdfast.store.verify import Verified, verify
 from holdfast.types import Position
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from holdfast.training.signals import Interruption
 
 Status = Literal["new", "running", "interrupted", "finished", "failed"]
+
+# Beside a writer that prunes: how often a reader lists the checkpoints before it takes what it has.
+_LISTINGS = 100
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Checkpoint:
         metrics: the logs of that moment.
         digest: the BLAKE3 of all that decides the next step.
         size: of its arrays, in bytes.
+        journal: how long the run's journal was when it was taken, in bytes.
     """
 
     path: Path
@@ -66,6 +72,16 @@ class Checkpoint:
     metrics: dict[str, float]
     digest: str
     size: int
+    journal: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands: its `status` and `position`, and what happened to it."""
+
+    status: Status
+    position: Position
+    record: journal.Record
 
 
 class Run:
@@ -119,6 +135,7 @@ class Run:
         every: Every | None = None,
         keep: Keep | None = None,
         fresh: bool = False,
+        take_over: bool = False,
     ) -> History:
         """Train a model as `keras.Model.fit` does, durably; go on where the run stands.
 
@@ -137,6 +154,8 @@ class Run:
             every: when to take a checkpoint; see `Every`.
             keep: which checkpoints stay; see `Keep`.
             fresh: start over; a run that is there is moved aside, not deleted.
+            take_over: go on although a process on another host did not let go of the run, which
+                is surely dead. A process that the kernel says is at it is never passed over.
 
         Returns:
             A `keras.callbacks.History` over all attempts, with `.plot()`.
@@ -145,7 +164,10 @@ class Run:
             PlanError: an argument that cannot be used; before the first step.
             UnsupportedError: a kind of data or backend that this version does not take.
             PlanChangedError: the run was begun with another plan; each difference is named.
-            RunLockedError: another process is writing the run.
+            RunLockedError: another process is writing the run; or one on another host was, did
+                not let go, and may live, as far as can be seen from here (see `take_over`).
+            RunError: the directory cannot be made or written to.
+            NoRoomError: the disk cannot hold the checkpoints that are to be kept.
             NotSavedError: training ended and its last state could not be written.
             Interrupted: SIGTERM or SIGINT came; the state is saved.
         """
@@ -157,6 +179,7 @@ class Run:
             every=every,
             keep=keep,
             fresh=fresh,
+            take_over=take_over,
             x=x,
             y=y,
             batch_size=batch_size,
@@ -183,6 +206,7 @@ class Run:
         every: Every | None,
         keep: Keep | None,
         fresh: bool,
+        take_over: bool,
         **arguments: Any,
     ) -> History:
         from holdfast.config import choose_backend
@@ -206,6 +230,7 @@ class Run:
             every=rules,
             keep=kept,
             fresh=fresh,
+            take_over=take_over,
             interruption=interruption,
         )
 
@@ -216,34 +241,58 @@ class Run:
             return "new"
         if lock.holder(self._layout.lock) is not None:
             return "running"
-        ends = (AttemptStarted, Stopped, Failed, Finished)
-        last = [event for event in self.journal().events if isinstance(event, ends)][-1:]
-        if last and isinstance(last[0], Finished):
-            return "finished"
-        return "failed" if last and isinstance(last[0], Failed) else "interrupted"
+        return _end(self.journal())
 
     @property
     def position(self) -> Position:
         """Where the newest checkpoint stands; the very beginning where there is none."""
-        checkpoints = self.checkpoints
-        return checkpoints[-1].position if checkpoints else Position()
+        newest = self._newest(run_id(self._layout), 1)
+        return newest[0][1].position if newest else Position()
+
+    def standing(self) -> Standing:
+        """Return where the run stands, with each of its files read once.
+
+        Raises:
+            NotARunError: there is no run at the path.
+            DamagedError: run.json is not what was written.
+            NewerFormatError: a newer Holdfast made the run, or wrote its newest checkpoint.
+        """
+        run = load_identity(self._layout).id
+        running = lock.holder(self._layout.lock) is not None
+        newest = self._newest(run, 1)
+        # After the checkpoint, so that what led to it is in there.
+        record = self.journal()
+        position = newest[0][1].position if newest else Position()
+        return Standing("running" if running else _end(record), position, record)
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints whose manifests are readable, oldest first."""
-        found = []
-        run = run_id(self._layout)
-        for path in self._layout.manifests():
-            try:
-                found.append(_checkpoint(path, load_manifest(path, run)))
-            except (DamagedError, FileNotFoundError):
-                continue
+        newest = self._newest(run_id(self._layout))
+        return [_checkpoint(path, manifest) for path, manifest in reversed(newest)]
+
+    def _newest(self, run: str | None, most: int | None = None) -> list[tuple[Path, Manifest]]:
+        """Return so many manifests that are readable, or all, newest first."""
+        found: list[tuple[Path, Manifest]] = []
+        for _ in range(_LISTINGS):
+            found, newest_gone = [], False
+            for path in reversed(self._layout.manifests()):
+                if len(found) == most:
+                    break
+                try:
+                    found.append((path, load_manifest(path, run)))
+                except DamagedError:
+                    continue
+                except FileNotFoundError:  # pruned since it was listed
+                    newest_gone = newest_gone or not found
+            if not newest_gone:
+                break  # else there is a newer one by now
         return found
 
     @property
     def history(self) -> Curves:
         """The curves of the run, over all attempts."""
-        return Curves.from_events(self.journal().lived())
+        return Curves.from_events(self.journal().lived(*Curves.kinds))
 
     def identity(self) -> Identity:
         """Return who the run is: its plan, when it began, with which versions.
@@ -254,8 +303,11 @@ class Run:
         return load_identity(self._layout)
 
     def journal(self) -> journal.Record:
-        """Return what happened to the run. A path that holds no run has an empty record."""
-        return journal.read(self._layout.journal)
+        """Return what happened to the run. A path that holds no run has an empty record.
+
+        Of lines that are damaged it knows those whose sums do not hold; `verify` finds all.
+        """
+        return journal.skim(self._layout.journal)
 
     def last(self) -> Checkpoint:
         """Return the newest checkpoint.
@@ -264,10 +316,10 @@ class Run:
             NoCheckpointError: there is none.
         """
         self._require()
-        checkpoints = self.checkpoints
-        if not checkpoints:
+        newest = self._newest(run_id(self._layout), 1)
+        if not newest:
             raise NoCheckpointError(f"{self.path} has no checkpoint yet")
-        return checkpoints[-1]
+        return _checkpoint(*newest[0])
 
     @named
     def best(self, monitor: str | None = None, mode: str = "auto") -> Checkpoint:
@@ -365,11 +417,38 @@ class Run:
         self._require()
         return verify(self._layout)
 
-    def prune(self, keep: Keep | None = None, *, dry_run: bool = False) -> Pruned:
-        """Delete the checkpoints that `keep` lets go, and what no checkpoint needs.
+    def repair(self, *, take_over: bool = False) -> Repair:
+        """Move what is broken, and what no sound checkpoint needs, to `lost+found/` of the run.
+
+        Nothing is deleted. After it `verify` finds nothing but what could not be mended, which is
+        returned, and `fit` goes on from the newest sound checkpoint. A run whose run.json is
+        damaged, or of whose checkpoints none is sound, is left as it is.
+
+        Args:
+            take_over: as `fit` takes it.
 
         Raises:
-            RunLockedError: a process is writing the run; it prunes by itself.
+            RunLockedError: a process is writing the run; or one on another host did not let go
+                (see `take_over`).
+            NewerFormatError: a newer Holdfast made the run, or wrote one of its checkpoints.
+        """
+        self._require()
+        with self._writing(take_over=take_over):
+            return repair(self._layout)
+
+    def prune(
+        self, keep: Keep | None = None, *, dry_run: bool = False, take_over: bool = False
+    ) -> Pruned:
+        """Delete the checkpoints that `keep` lets go, and what no checkpoint needs.
+
+        Args:
+            keep: which checkpoints stay; see `Keep`.
+            dry_run: say what would go, and delete nothing.
+            take_over: as `fit` takes it.
+
+        Raises:
+            RunLockedError: a process is writing the run, which prunes by itself; or one on
+                another host did not let go (see `take_over`).
             DamagedError: run.json is not what was written.
             NewerFormatError: a newer Holdfast made the run, or wrote its newest checkpoint.
         """
@@ -381,15 +460,24 @@ class Run:
             keep = replace(keep, monitor=monitor, mode=mode if keep.mode == "auto" else keep.mode)
         if dry_run:
             return prune(self._layout, keep, dry_run=True)
-        held = Lock(self._layout.lock)
-        try:
+        with self._writing(take_over=take_over):
             return prune(self._layout, keep)
+
+    @contextlib.contextmanager
+    def _writing(self, *, take_over: bool) -> Iterator[None]:
+        """Hold the run's lock; whose was taken over is said on the standard error."""
+        held = Lock(self._layout.lock, take_over=take_over)
+        try:
+            if held.took_over is not None:
+                print(f"holdfast: took over the lock of {held.took_over}", file=sys.stderr)
+            yield
         finally:
             held.release()
 
     def _monitor(self) -> tuple[str | None, str]:
         """Return by which metric, and which way, the run's best epoch was last judged."""
-        starts = [event for event in self.journal().events if isinstance(event, AttemptStarted)]
+        turns = self.journal().turns
+        starts = [turn.event for turn in turns if isinstance(turn.event, AttemptStarted)]
         last = starts[-1] if starts else None
         return (last.monitor, last.mode) if last and last.monitor else (None, "auto")
 
@@ -414,6 +502,14 @@ class Run:
         return found[-1]
 
 
+def _end(record: journal.Record) -> Status:
+    """Return how what happened to a run ended, if nobody is at it."""
+    last = next(record.newest(AttemptStarted, Stopped, Failed, Finished), None)
+    if isinstance(last, Finished):
+        return "finished"
+    return "failed" if isinstance(last, Failed) else "interrupted"
+
+
 def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
     known = candidate(path, manifest)
     return Checkpoint(
@@ -425,4 +521,5 @@ def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
         metrics=dict(known.metrics),
         digest=manifest.digest(),
         size=sum(entry.size for entry in manifest.arrays),
+        journal=manifest.journal,
     )

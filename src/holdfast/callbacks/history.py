@@ -1,6 +1,7 @@
 """The History that `fit` returns: Keras's, over all attempts, with a picture and a table.
 
-Owns what is recorded of an epoch. Leaves the picture to `holdfast.history`.
+Owns what is recorded of an epoch. Leaves the picture to `holdfast.history`, and what else
+happened to the journal, which may be long: it is read when somebody asks.
 """
 
 from __future__ import annotations
@@ -8,17 +9,25 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
 from holdfast import history as pictures
 from holdfast.errors import MissingExtraError
-from holdfast.events import Event, RolledBack
+from holdfast.events import AttemptStarted, Event, RolledBack
+from holdfast.state.rows import Row, Rows
 from holdfast.store import files
+
+
+class Lived(Protocol):
+    """A way to what happened on the course that a run lived; see `store.journal.Record.lived`."""
+
+    def __call__(self, *kinds: type[Event]) -> Iterable[Event]: ...
 
 
 class History(keras.callbacks.History):  # type: ignore[misc]
@@ -27,12 +36,14 @@ class History(keras.callbacks.History):  # type: ignore[misc]
     Attributes:
         history: name of each metric -> its values, one an epoch, as Keras's.
         epoch: the epochs, counted from 0, as Keras's.
-        rows: each epoch with its logs; `history` and `epoch` are made of these.
+        rows: the sequence of each epoch with its logs; `history` and `epoch` are made of it.
         restarts: the positions, in epochs (2.5 is the middle of the third), where attempts
             after the first went on.
         rollbacks: each rollback of the training: from where, to where, and why.
         points: name of each metric -> what was measured within epochs, as pairs of the
             position, in epochs, and the value.
+
+    The last three are in the run's journal. Of a long one they are read when they are asked for.
 
     Example:
         `run.fit(model, x, y, epochs=5).history["loss"]`
@@ -42,37 +53,55 @@ class History(keras.callbacks.History):  # type: ignore[misc]
         super().__init__()
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
-        self.restarts: list[float] = []
-        self.rollbacks: list[RolledBack] = []
-        self.points: dict[str, list[tuple[float, float]]] = {}
-        self.rows: list[tuple[int, dict[str, Any]]] = []
-        self._told = pictures.Curves({})
+        self.rows = Rows()
+        self._lived: Lived = _nothing
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.epoch = []
         self.history = {}
-        self.rows = []
+        self.rows = Rows()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
-        self.rows.append((epoch, dict(logs or {})))
+        self.rows.append(epoch, dict(logs or {}))
 
-    def restore(self, rows: list[tuple[int, dict[str, Any]]]) -> None:
+    def restore(self, rows: Iterable[Row]) -> None:
         """Take the epochs of earlier attempts, each with its logs."""
         self.on_train_begin()
-        for epoch, logs in rows:
+        self.rows = rows if isinstance(rows, Rows) else Rows(rows)
+        for epoch, logs in self.rows:
             self.epoch.append(epoch)
             for name, value in logs.items():
                 self.history.setdefault(name, []).append(value)
-            self.rows.append((epoch, logs))
 
-    def tell(self, events: Iterable[Event]) -> None:
-        """Take what else happened from the journal, of the course that the run lived."""
-        events = list(events)
-        self._told = pictures.Curves.from_events(events)
-        self.restarts = list(self._told.restarts)
-        self.rollbacks = [event for event in events if isinstance(event, RolledBack)]
-        self.points = {name: list(points) for name, points in self._told.points.items()}
+    def tell(self, lived: Lived, *, later: bool) -> None:
+        """Take what else happened.
+
+        Args:
+            lived: the way to it.
+            later: go there when it is asked for, not now.
+        """
+        self._lived = lived
+        for name in ("_told", "restarts", "rollbacks", "points"):
+            self.__dict__.pop(name, None)
+            if not later:
+                getattr(self, name)
+
+    @cached_property
+    def restarts(self) -> list[float]:
+        return list(self._told.restarts)
+
+    @cached_property
+    def rollbacks(self) -> list[RolledBack]:
+        return [event for event in self._lived(RolledBack) if isinstance(event, RolledBack)]
+
+    @cached_property
+    def points(self) -> dict[str, list[tuple[float, float]]]:
+        return {name: list(points) for name, points in self._told.points.items()}
+
+    @cached_property
+    def _told(self) -> pictures.Curves:
+        return pictures.Curves.from_events(self._lived(*pictures.Curves.kinds))
 
     @property
     def best_epoch(self) -> int | None:
@@ -80,7 +109,8 @@ class History(keras.callbacks.History):  # type: ignore[misc]
 
         Judged by the run's monitor (see `Keep`), or by `val_loss`, else `loss`.
         """
-        best = self._curves().best()
+        judged = pictures.Curves.from_events(self._lived(AttemptStarted))
+        best = replace(judged, series=self._series()).best()
         return None if best is None else best[1] - 1
 
     def plot(self) -> Any:
@@ -139,5 +169,13 @@ class History(keras.callbacks.History):  # type: ignore[misc]
 
     def _curves(self) -> pictures.Curves:
         """Return the curves, with the epochs of `rows`: the journal may have lost a line."""
-        series = pictures.Curves.from_rows(self.rows).series
-        return replace(self._told, series=series, restarts=self.restarts, points=self.points)
+        return replace(
+            self._told, series=self._series(), restarts=self.restarts, points=self.points
+        )
+
+    def _series(self) -> Mapping[str, Sequence[tuple[int, float]]]:
+        return pictures.Curves.from_rows(self.rows).series
+
+
+def _nothing(*_: type[Event]) -> Iterable[Event]:
+    return ()

@@ -25,7 +25,7 @@ from holdfast.events import (
     Stopped,
 )
 from holdfast.run import Checkpoint, Run
-from holdfast.store import lock
+from holdfast.store import journal, lock
 from holdfast.store.checkpoints import load_manifest
 from holdfast.store.journal import Record
 from holdfast.store.layout import Layout
@@ -131,30 +131,35 @@ def row(run: Run, name: str) -> Row:
     """Return a run as a row of a list; a run that cannot be read has a row too."""
     size, changed = _on_disk(run.path)
     try:
-        run.identity()
-        status = run.status
-        position = run.position
-        events = run.journal().lived()
+        standing = run.standing()
+        position, record = standing.position, standing.record
+        ended = _last_epoch(record, position, running=standing.status == "running")
     except (StoreError, OSError) as error:
         problem = reason(error) if isinstance(error, OSError) else str(error)
         return Row(name, str(run.path), "unreadable", size, changed, problem=problem)
-    started = [event for event in events if isinstance(event, AttemptStarted)]
-    ended = [event for event in events if isinstance(event, EpochEnded)]
-    if status != "running":  # what was not saved is lost
-        ended = [event for event in ended if event.total <= position.total]
-    elif ended and ended[-1].total > position.total:
-        position = Position(ended[-1].epoch + 1, 0, ended[-1].total)
+    started = [turn.event for turn in record.turns if isinstance(turn.event, AttemptStarted)]
+    if ended is not None and ended.total > position.total:
+        position = Position(ended.epoch + 1, 0, ended.total)
     return Row(
         name,
         str(run.path),
-        status,
+        standing.status,
         size,
         changed,
         epoch=position.epoch,
         epochs=started[-1].epochs if started else None,
         step=position.total,
-        metrics=_numbers(ended[-1].logs) if ended else {},
+        metrics=_numbers(ended.logs) if ended is not None else {},
     )
+
+
+def _last_epoch(record: Record, position: Position, *, running: bool) -> EpochEnded | None:
+    """Return the end of the last epoch, of those saved where the run is not running."""
+    for event in record.newest(EpochEnded):
+        # What was not saved is lost, unless it may be yet.
+        if isinstance(event, EpochEnded) and (running or event.total <= position.total):
+            return event
+    return None
 
 
 def portrait(run: Run) -> Portrait:
@@ -167,9 +172,10 @@ def portrait(run: Run) -> Portrait:
     layout = Layout(run.path)
     identity = run.identity()
     status = run.status
-    record = run.journal()
+    record = journal.read(layout.journal)
     checkpoints = run.checkpoints
-    attempts = _attempts(record.events, status)
+    course = list(record.of(AttemptStarted, Stopped, Failed, Finished))
+    attempts = _attempts(course, status)
     size, changed = _on_disk(run.path)
     return Portrait(
         name=name_of(run.path),
@@ -188,9 +194,9 @@ def portrait(run: Run) -> Portrait:
         digest=checkpoints[-1].digest if checkpoints else None,
         holder=lock.holder(layout.lock),
         attempts=tuple(attempts),
-        rollbacks=tuple(_rollbacks(record.lived())),
+        rollbacks=tuple(_rollbacks(list(record.lived(RolledBack)))),
         checkpoints=tuple(_saved(run, checkpoints)),
-        problems=(*unreadable(run, checkpoints), *_damaged_lines(layout, record)),
+        problems=(*unreadable(run, checkpoints), *_damaged_lines(layout, record, checkpoints)),
     )
 
 
@@ -211,10 +217,13 @@ def unreadable(run: Run, checkpoints: Sequence[Checkpoint]) -> list[Finding]:
     return found
 
 
-def _damaged_lines(layout: Layout, record: Record) -> list[Finding]:
+def _damaged_lines(
+    layout: Layout, record: Record, checkpoints: Sequence[Checkpoint]
+) -> list[Finding]:
+    durable = max((item.journal for item in checkpoints), default=0)
     return [
         Finding(layout.journal.name, f"the line at byte {offset} is not what was written")
-        for offset in record.damaged
+        for offset in record.damage(durable)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The verbs that look: ls, show, verify. They change nothing.
+"""The verbs that look: ls, show, verify. They change nothing, but for `verify --repair`.
 
 Owns what these verbs print and with which code they exit. Leaves the facts to `facts`.
 """
@@ -16,6 +16,7 @@ from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved, portrait
 from holdfast.cli.find import RunPath, find_run, find_runs, name_of, open_run
 from holdfast.cli.output import AsJson
 from holdfast.run import Run
+from holdfast.store.repair import Repair
 
 _SHORT = 12
 
@@ -65,12 +66,32 @@ def show(path: RunPath, *, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def verify(path: RunPath, *, as_json: AsJson = False) -> None:
+def verify(
+    path: RunPath,
+    *,
+    mend: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Move what is broken or not needed to lost+found/ of the run."
+        ),
+    ] = False,
+    take_over: output.TakeOver = False,
+    as_json: AsJson = False,
+) -> None:
     """Read everything a run has and check every sum.
 
     Prints one line where all is sound, else each finding on a line; the exit code is then 1.
+    With --repair, what is broken and what no sound checkpoint needs is moved to lost+found/ of
+    the run: nothing is deleted, and the training goes on from the newest sound checkpoint. The
+    exit code is then 1 only where something could not be mended.
     """
-    found = find_run(path).verify()
+    run = find_run(path)
+    if take_over and not mend:
+        raise typer.BadParameter("--take-over is for --repair: only what writes needs the lock")
+    if mend:
+        _repair(path, run.repair(take_over=take_over), as_json=as_json)
+        return
+    found = run.verify()
     if as_json:
         output.print_json(
             {
@@ -88,7 +109,38 @@ def verify(path: RunPath, *, as_json: AsJson = False) -> None:
     else:
         for finding in found.findings:
             output.say(f"{path}: {finding.file}: {finding.problem}")
+    if found.unreachable and not (found.findings or as_json):
+        output.say(
+            f"{path}: unreachable: {output.count(found.unreachable, 'file')}, "
+            f"{output.size(found.unreachable_bytes)} "
+            "(holdfast verify --repair moves them to lost+found/)"
+        )
     if found.findings:
+        raise typer.Exit(1)
+
+
+def _repair(path: Path, done: Repair, *, as_json: bool) -> None:
+    """Say what a repair moved, where to and why, and what it could not mend."""
+    if as_json:
+        output.print_json(
+            {
+                "name": name_of(path),
+                "path": str(path),
+                "sound": not done.unmended,
+                **asdict(done),
+            }
+        )
+    else:
+        for item in done.moved:
+            output.say(f"{path}: {item.file} -> {item.to}: {item.why}")
+        for finding in done.mended:
+            output.say(f"{path}: {finding.file}: mended: {finding.problem}")
+        for finding in done.unmended:
+            output.say(f"{path}: {finding.file}: not mended: {finding.problem}")
+        what = f"moved {output.count(len(done.moved), 'file')}" if done.moved else "nothing to move"
+        sound = output.count(done.checkpoints, "sound checkpoint")
+        output.say(f"{path}: {what}; {sound}")
+    if done.unmended:
         raise typer.Exit(1)
 
 

@@ -39,6 +39,14 @@ class Choice:
     reason: str
 
 
+@dataclass(frozen=True)
+class Unneeded:
+    """A file that went and is no checkpoint, and why."""
+
+    file: str
+    reason: str
+
+
 def prune(
     path: RunPath,
     last: Annotated[
@@ -68,13 +76,14 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")
     ] = False,
+    take_over: output.TakeOver = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete the checkpoints that no rule keeps.
 
-    Says of each why it stays or goes. The newest checkpoint and what the training returned
-    always stay. A run that is running prunes by itself; here it is refused, but for a dry
-    run.
+    Says of each why it stays or goes, and which files that none needs go with them. The
+    newest checkpoint and what the training returned always stay. A run that is running prunes
+    by itself; here it is refused, but for a dry run.
     """
     run = open_run(path)
     keep = Keep(last, best, every_epochs, monitor, mode.value)
@@ -83,7 +92,7 @@ def prune(
         run.best(monitor, mode.value)
     checkpoints = {item.path.name: item for item in run.checkpoints}
     problems = facts.unreadable(run, list(checkpoints.values()))
-    pruned = run.prune(keep, dry_run=dry_run)
+    pruned = run.prune(keep, dry_run=dry_run, take_over=take_over)
     choices = [
         Choice(
             file=str(checkpoints[item.name].path.relative_to(run.path)),
@@ -95,6 +104,7 @@ def prune(
         for item in pruned.decisions
         if item.name in checkpoints  # a running run may have just saved another
     ]
+    unneeded = [Unneeded(str(item.relative_to(run.path)), why) for item, why in pruned.unneeded]
     if as_json:
         output.print_json(
             {
@@ -103,18 +113,24 @@ def prune(
                 "dry_run": dry_run,
                 "freed": pruned.freed,
                 "checkpoints": [asdict(choice) for choice in choices],
+                "unneeded": [asdict(item) for item in unneeded],
                 "removed": [str(item.relative_to(run.path)) for item in pruned.removed],
                 "problems": [asdict(finding) for finding in problems],
             }
         )
     else:
-        _print(choices, pruned, problems, dry_run=dry_run)
+        _print(choices, unneeded, pruned, problems, dry_run=dry_run)
     if problems:
         raise typer.Exit(1)
 
 
 def _print(
-    choices: Sequence[Choice], pruned: Pruned, problems: Sequence[Finding], *, dry_run: bool
+    choices: Sequence[Choice],
+    unneeded: Sequence[Unneeded],
+    pruned: Pruned,
+    problems: Sequence[Finding],
+    *,
+    dry_run: bool,
 ) -> None:
     output.print_table(
         ["checkpoint", "epoch", "", "why"],
@@ -124,6 +140,12 @@ def _print(
         ],
         right=("checkpoint", "epoch"),
     )
+    if unneeded:
+        output.say()
+        output.print_table(
+            ["file", "", "why"], [[item.file, "goes", item.reason] for item in unneeded]
+        )
+        output.say()
     going = output.count(sum(not item.keep for item in choices), "checkpoint")
     files = output.count(len(pruned.removed), "file")
     done = "would go" if dry_run else "went"

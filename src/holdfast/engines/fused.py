@@ -137,9 +137,11 @@ class JaxEngine:
 
     def copy(self, values: Sequence[Any]) -> list[NDArray[Any]]:
         """Copy values to memory of the host that nothing else uses."""
-        # device_get starts all transfers before it waits for one; on a CPU it hands out
-        # views of memory that the next stretch writes to.
-        return [np.array(value) for value in jax.device_get(list(values))]
+        if jax.default_backend() != "cpu":
+            for value in values:  # all transfers begin before one is waited for
+                value.copy_to_host_async()
+        # On a CPU `asarray` hands out a view of memory that the next stretch writes to.
+        return [np.array(np.asarray(value)) for value in values]
 
     def close(self) -> None:
         """Give up threads and device memory."""

@@ -4,7 +4,7 @@ Owns what a picture of a run shows. Knows no Keras, so that the command line dra
 """
 
 from holdfast.history.chart import chart
-from holdfast.history.curves import Curves, restarts, rollbacks
+from holdfast.history.curves import Curves
 from holdfast.history.figure import compare, draw
 
-__all__ = ["Curves", "chart", "compare", "draw", "restarts", "rollbacks"]
+__all__ = ["Curves", "chart", "compare", "draw"]

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 from holdfast.events import AttemptStarted, EpochEnded, Event, Finished, Measured, RolledBack
 from holdfast.monitors import larger_is_better
@@ -41,28 +41,43 @@ class Curves:
     monitor: str = ""
     mode: str = "auto"
 
+    kinds: ClassVar[tuple[type[Event], ...]] = (
+        AttemptStarted,
+        EpochEnded,
+        Finished,
+        Measured,
+        RolledBack,
+    )
+    """The events that a picture is made of."""
+
     @classmethod
     def from_rows(
-        cls, rows: Sequence[tuple[int, Mapping[str, Any]]], restarts: Sequence[float] = ()
+        cls, rows: Iterable[tuple[int, Mapping[str, Any]]], restarts: Sequence[float] = ()
     ) -> Curves:
         """Return the curves of epochs' logs, each given with the epoch's number, from 0."""
-        return cls(_series((epoch + 1, logs) for epoch, logs in rows), restarts)
+        series: dict[str, list[tuple[int, float]]] = {}
+        for epoch, logs in rows:
+            _add(series, epoch + 1, logs)
+        return cls(series, restarts)
 
     @classmethod
     def from_events(cls, events: Iterable[Event]) -> Curves:
-        """Return the curves of a run's journal, of the course that it lived."""
-        events = list(events)
-        monitor, mode = monitored(events)
+        """Return the curves of a run's journal, of the course that it lived.
+
+        Args:
+            events: in order; those that are not of `kinds` are of no interest.
+        """
+        story = _Story()
+        for event in events:
+            story.hear(event)
         return cls(
-            series=_series(
-                (event.epoch + 1, event.logs) for event in events if isinstance(event, EpochEnded)
-            ),
-            restarts=restarts(events),
-            rollbacks=rollbacks(events),
-            stopped=stopped(events),
-            points=points(events),
-            monitor=monitor,
-            mode=mode,
+            series=story.series,
+            restarts=[story.where(position) for position in story.restarts],
+            rollbacks=[story.where(position) for position in story.rollbacks],
+            stopped=story.stopped,
+            points=story.points,
+            monitor=story.monitor,
+            mode=story.mode,
         )
 
     def plot(self, title: str = "") -> Any:
@@ -121,73 +136,47 @@ def panels(runs: Iterable[Curves]) -> list[str]:
     return sorted(names, key=lambda name: (name != "loss", not name.endswith("loss"), name))
 
 
-def restarts(events: Iterable[Event]) -> list[float]:
-    """Return where each attempt after the first went on, in epochs completed."""
-    events = list(events)
-    lengths = _lengths(events)
-    return [
-        _where(event.position, lengths)
-        for event in events
-        if isinstance(event, AttemptStarted) and event.attempt > 1
-    ]
+def _add(series: dict[str, list[tuple[Any, float]]], where: Any, logs: Mapping[str, Any]) -> None:
+    for name, value in logs.items():
+        if isinstance(value, (float, Real)):
+            series.setdefault(name, []).append((where, float(value)))
 
 
-def rollbacks(events: Iterable[Event]) -> list[float]:
-    """Return where the training went back from, in epochs completed."""
-    events = list(events)
-    lengths = _lengths(events)
-    return [_where(event.position, lengths) for event in events if isinstance(event, RolledBack)]
+class _Story:
+    """What is known of a run after some of its events; none is held."""
 
+    def __init__(self) -> None:
+        self.series: dict[str, list[tuple[int, float]]] = {}
+        self.points: dict[str, list[tuple[float, float]]] = {}
+        self.restarts: list[Position] = []
+        self.rollbacks: list[Position] = []
+        self.stopped: int | None = None
+        self.monitor, self.mode = "", "auto"
+        self._lengths: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
 
-def stopped(events: Iterable[Event]) -> int | None:
-    """Return the epoch after which the training was stopped early, if that is how it ended."""
-    last = [event for event in events if isinstance(event, (AttemptStarted, Finished))][-1:]
-    for event in last:
-        if isinstance(event, Finished) and event.reason == "stopped":
-            return event.position.epoch
-    return None
-
-
-def points(events: Iterable[Event]) -> dict[str, list[tuple[float, float]]]:
-    """Return what was measured within epochs: metric name -> (epochs completed, value)."""
-    return _series(
-        (event.epoch + event.step / max(event.steps, 1), event.logs)
-        for event in events
-        if isinstance(event, Measured)
-    )
-
-
-def monitored(events: Iterable[Event]) -> tuple[str, str]:
-    """Return by which metric the newest attempt judges the best epoch, and its mode."""
-    attempts = [event for event in events if isinstance(event, AttemptStarted)]
-    return (attempts[-1].monitor, attempts[-1].mode) if attempts else ("", "auto")
-
-
-def _series(rows: Iterable[tuple[Any, Mapping[str, Any]]]) -> dict[str, list[tuple[Any, float]]]:
-    series: dict[str, list[tuple[Any, float]]] = {}
-    for where, logs in rows:
-        for name, value in logs.items():
-            if isinstance(value, Real):
-                series.setdefault(name, []).append((where, float(value)))
-    return series
-
-
-def _lengths(events: Iterable[Event]) -> dict[int, int]:
-    """Return epoch -> its number of steps, where the journal tells."""
-    ends: dict[int, int] = {}
-    lengths: dict[int, int] = {}
-    for event in events:
+    def hear(self, event: Event) -> None:
         if isinstance(event, EpochEnded):
-            begin = ends.get(event.epoch, None if ends else 0)
-            ends[event.epoch + 1] = event.total
+            _add(self.series, event.epoch + 1, event.logs)
+            begin = self._ends.get(event.epoch, None if self._ends else 0)
+            self._ends[event.epoch + 1] = event.total
             if begin is not None:  # else the line of the epoch before is lost
-                lengths[event.epoch] = event.total - begin
+                self._lengths[event.epoch] = event.total - begin
         elif isinstance(event, Measured):
-            lengths[event.epoch] = event.steps
-    return lengths
+            _add(self.points, event.epoch + event.step / max(event.steps, 1), event.logs)
+            self._lengths[event.epoch] = event.steps
+        elif isinstance(event, AttemptStarted):
+            self.monitor, self.mode = event.monitor, event.mode
+            self.stopped = None
+            if event.attempt > 1:
+                self.restarts.append(event.position)
+        elif isinstance(event, RolledBack):
+            self.rollbacks.append(event.position)
+        elif isinstance(event, Finished):
+            self.stopped = event.position.epoch if event.reason == "stopped" else None
 
-
-def _where(position: Position, lengths: dict[int, int]) -> float:
-    # An epoch that did not end yet is as long as the others, as far as anybody knows.
-    steps = lengths.get(position.epoch) or next(reversed(lengths.values()), 0)
-    return position.epoch + (min(position.step / steps, 1.0) if steps > 0 else 0.0)
+    def where(self, position: Position) -> float:
+        """Return a position in epochs completed."""
+        # An epoch that did not end yet is as long as the others, as far as anybody knows.
+        steps = self._lengths.get(position.epoch) or next(reversed(self._lengths.values()), 0)
+        return position.epoch + (min(position.step / steps, 1.0) if steps > 0 else 0.0)

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from holdfast.state import callbacks as callback_state
 from holdfast.state import rng, variables
+from holdfast.state.rows import Rows
 from holdfast.state.values import decode, encode, to_array
 from holdfast.types import Array, Json, Position, Snapshot
-
-Rows = list[tuple[int, dict[str, Any]]]
-"""Epochs with their logs. Rows are added, never changed."""
 
 
 @dataclass
@@ -36,7 +34,7 @@ class Course:
     seed: int
     logs: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
-    rows: Rows = field(default_factory=list)
+    rows: Rows = field(default_factory=Rows)
 
 
 @dataclass(frozen=True)
@@ -104,12 +102,11 @@ def make_snapshot(
         "seed": held.course.seed,
         "stopped": held.course.stopped,
         "logs": encode(held.course.logs, "logs", arrays),
-        "history": encode(
-            [list(row) for row in held.course.rows[: held.epochs]], "history", arrays
-        ),
+        "history": held.epochs,
         "random": random,
         "callbacks": held.callbacks,
     }
+    arrays.extend(held.course.rows.to_arrays(held.epochs))
     metrics = _metrics(held)
     return Snapshot(
         held.position, tuple(arrays), state, metrics, epoch_end, final, journal, held.pins
@@ -151,5 +148,5 @@ def load_course(state: Mapping[str, Json], arrays: Mapping[str, Array]) -> Cours
         seed=state["seed"],
         logs=decode(state["logs"], arrays),
         stopped=state["stopped"],
-        rows=[(epoch, logs) for epoch, logs in decode(state["history"], arrays)],
+        rows=Rows.from_arrays(state["history"], arrays),
     )

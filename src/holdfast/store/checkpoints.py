@@ -6,7 +6,7 @@ and `prune`, and the thread to `writer`.
 
 The order (docs/format.md says why each sync stands where it does):
 
-    1. the pack, and its name in packs/, are made durable
+    1. the packs, and their names in packs/, are made durable
     2. the journal is made durable up to now
     3. the manifest is written beside its place, made durable, and renamed: the commit
     4. the name in checkpoints/ is made durable
@@ -19,11 +19,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from blake3 import blake3
 
@@ -33,11 +37,30 @@ from holdfast.store.identity import run_id
 from holdfast.store.journal import Journal
 from holdfast.store.layout import Layout
 from holdfast.store.manifest import Entry, Manifest, decode
+from holdfast.store.sums import Sums
 from holdfast.types import Array, Snapshot
 
 Contents = TypeVar("Contents")
 
 _LISTINGS = 20
+# Threads that read: what one has read it checks while another reads.
+_READERS = 2
+# Below this, threads cost more than they save.
+_WORTH_THREADS = 1 << 22
+
+
+class Committed(NamedTuple):
+    """A checkpoint that was written.
+
+    Args:
+        manifest: of the checkpoint.
+        size: bytes written.
+        processor: seconds of processor time that a thread beside the caller's took.
+    """
+
+    manifest: Manifest
+    size: int
+    processor: float
 
 
 def load_manifest(path: Path, run: str | None) -> Manifest:
@@ -58,19 +81,33 @@ def load_manifest(path: Path, run: str | None) -> Manifest:
 def load_arrays(layout: Layout, manifest: Manifest, prefixes: Iterable[str] = ("",)) -> list[Array]:
     """Read the arrays whose names begin with one of `prefixes`; every sum is checked."""
     wanted = [entry for entry in manifest.arrays if entry.name.startswith(tuple(prefixes))]
-    found = {array.name: array for array in _read(layout, wanted)}
+    found: dict[str, Array] = {}
+    for name, held in _by_pack(wanted).items():
+        with _opened(layout.packs / name) as pack:
+            found.update(_read(pack, held))
     return [found[entry.name] for entry in wanted]
 
 
 def check_arrays(layout: Layout, manifest: Manifest) -> None:
-    """Read all arrays, one at a time, and check every sum."""
-    for _ in _read(layout, manifest.arrays):
-        pass
+    """Read all arrays, a piece at a time, and check every sum."""
+    for name, held in _by_pack(manifest.arrays).items():
+        with _opened(layout.packs / name) as pack:
+            for entry in held:
+                _check_description(pack, entry)
+                _check_sum(pack, entry, pack.total(entry.name))
 
 
 def newest(layout: Layout) -> list[Path]:
     """Return the paths of all manifests, newest first."""
     return layout.manifests()[::-1]
+
+
+def settle(layout: Layout) -> None:
+    """Make what a killed process had committed, and not synced, durable.
+
+    For the writer of a run, before it says or does anything on the strength of a checkpoint.
+    """
+    files.settle_names(layout.checkpoints)
 
 
 def load_newest(layout: Layout, *, final: bool) -> tuple[Manifest, list[Array], list[DamagedError]]:
@@ -110,20 +147,19 @@ class Store:
         """Take the arrays of a checkpoint that stands as written: they need not be again."""
         self._stored = {(entry.name, entry.blake3): entry for entry in manifest.arrays}
 
-    def commit(self, snapshot: Snapshot) -> tuple[Manifest, int]:
+    def commit(self, snapshot: Snapshot) -> Committed:
         """Write a snapshot as a checkpoint. It is durable when this returns.
-
-        Returns the manifest and the number of bytes written.
 
         Raises:
             OSError: it could not be written; the checkpoints before it are untouched.
             ValueError: two of its arrays have the same name.
         """
-        path = self.layout.manifest(snapshot.position.total, final=snapshot.final)
-        pack = self.layout.new_pack(snapshot.position.total)
-        entries, new = self._divide(snapshot.arrays, pack.name)
-        size = packs.write(pack, new) if new else 0
+        total = snapshot.position.total
+        path = self.layout.manifest(total, final=snapshot.final)
+        new, moved = self.layout.new_pack(total), self.layout.new_pack(total)
         try:
+            entries, size, processor = self._write(snapshot.arrays, new)
+            entries, more = self._move(snapshot.arrays, entries, new, moved)
             manifest = Manifest(
                 run=self.run,
                 position=snapshot.position,
@@ -144,46 +180,87 @@ class Store:
             # the checkpoint is wholly there.
             files.replace(path, data)
         except BaseException:
-            self._discard(pack, path)
+            self._discard([new, moved], path)
             raise
         self.remember(manifest)
-        return manifest, size + len(data)
+        return Committed(manifest, size + more + len(data), processor)
 
-    def _divide(self, arrays: Sequence[Array], pack: str) -> tuple[list[Entry], list[Array]]:
-        """Return an entry for each array, and those that go to `pack`: no other has them."""
-        entries, new = [], []
-        names = set()
-        for array in arrays:
-            if array.name in names:
-                raise ValueError(f"two arrays of the snapshot are named {array.name!r}")
-            names.add(array.name)
-            total = blake3(array.data).hexdigest()
-            entry = Entry(
-                name=array.name,
-                label=array.label,
-                dtype=array.dtype,
-                shape=array.shape,
-                blake3=total,
-                size=array.data.nbytes,
-                pack=pack,
-            )
-            old = self._stored.get((array.name, total))
-            if old is not None and replace(old, label=array.label, pack=pack) == entry:
-                entry = old
-            else:
-                new.append(array)
-            entries.append(entry)
-        return entries, new
+    def _write(self, arrays: Sequence[Array], pack: Path) -> tuple[list[Entry], int, float]:
+        """Write the arrays that are new to `pack`.
 
-    def _discard(self, pack: Path, path: Path) -> None:
-        """Remove the pack of a commit that failed, unless the manifest came to need it."""
+        Returns an entry for each array, the bytes written, and the processor time of the sums.
+        """
+        _refuse_twins(arrays)
+        entries = []
+        with packs.writing(pack, arrays) as new, Sums(arrays) as sums:
+            for array, total in zip(arrays, sums, strict=True):
+                entry = Entry(
+                    name=array.name,
+                    label=array.label,
+                    dtype=array.dtype,
+                    shape=array.shape,
+                    blake3=total,
+                    size=array.data.nbytes,
+                    pack=pack.name,
+                )
+                old = self._stored.get((array.name, total))
+                if old is not None and replace(old, label=array.label, pack=pack.name) == entry:
+                    entry = replace(entry, pack=old.pack)
+                else:
+                    new.add(array, total)
+                entries.append(entry)
+        return entries, new.size, sums.processor
+
+    def _move(
+        self, arrays: Sequence[Array], entries: Sequence[Entry], new: Path, pack: Path
+    ) -> tuple[list[Entry], int]:
+        """Write what is left of packs that are mostly dead, and of those gone, to `pack`.
+
+        Such a pack would stay for the sake of what is left of it. So what never changes is
+        written twice at most, and packs are less than half of bytes that nobody needs.
+
+        Returns the entries as they are now, and the bytes written.
+        """
+        needed: Counter[str] = Counter()
+        for entry in entries:
+            needed[entry.pack] += entry.size
+        del needed[new.name]
+        dead = {name for name, size in needed.items() if 2 * size < self._held(name, size)}
+        left = [array for array, entry in zip(arrays, entries, strict=True) if entry.pack in dead]
+        moved = []
+        with packs.writing(pack, left) as settled:
+            for array, entry in zip(arrays, entries, strict=True):
+                if entry.pack in dead:
+                    settled.add(array, entry.blake3)
+                    moved.append(replace(entry, pack=pack.name))
+                else:
+                    moved.append(entry)
+        return moved, settled.size
+
+    def _held(self, pack: str, needed: int) -> float:
+        """Return how many bytes a pack holds; one that cannot be used counts as endless."""
+        try:
+            held = packs.data_size(self.layout.packs / pack)
+        except (FileNotFoundError, DamagedError):
+            return math.inf
+        return held if held >= needed else math.inf
+
+    def _discard(self, written: Sequence[Path], path: Path) -> None:
+        """Remove the packs of a commit that failed, unless the manifest came to need them."""
         with contextlib.suppress(OSError, StoreError):
             try:
-                needed = pack.name in load_manifest(path, self.run).packs()
+                needed = load_manifest(path, self.run).packs()
             except FileNotFoundError:
-                needed = False
-            if not needed:
-                files.remove([pack])
+                needed = set()
+            files.remove([pack for pack in written if pack.name not in needed and pack.exists()])
+
+
+def _refuse_twins(arrays: Sequence[Array]) -> None:
+    names = set()
+    for array in arrays:
+        if array.name in names:
+            raise ValueError(f"two arrays of the snapshot are named {array.name!r}")
+        names.add(array.name)
 
 
 def _newest_sound(
@@ -215,19 +292,42 @@ def _newest_sound(
     )
 
 
-def _read(layout: Layout, entries: Iterable[Entry]) -> Iterator[Array]:
-    """Read arrays, pack by pack; every sum is checked."""
-    by_pack: dict[str, list[Entry]] = {}
+def _by_pack(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
     for entry in entries:
-        by_pack.setdefault(entry.pack, []).append(entry)
-    for name, held in by_pack.items():
-        path = layout.packs / name
-        try:
-            with _the_disk_may_fail(path), packs.Pack(path) as pack:
-                for entry in held:
-                    yield _checked(pack.read(entry.name), entry, path)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise DamagedError(f"{path}: the pack is missing") from error
+        found.setdefault(entry.pack, []).append(entry)
+    return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[packs.Pack]:
+    """Open a pack; one that is gone, or that the disk cannot read, is damaged."""
+    try:
+        with _the_disk_may_fail(path), packs.Pack(path) as pack:
+            yield pack
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DamagedError(f"{path}: the pack is missing") from error
+
+
+def _read(pack: packs.Pack, entries: Sequence[Entry]) -> dict[str, Array]:
+    """Read arrays of a pack, by name; every sum is checked."""
+    for entry in entries:
+        _check_description(pack, entry)
+    # One block for all: the kernel gives that in large pages, which takes a fraction of the time.
+    # It is no larger than the pack's data, since that is so of all arrays of a pack together.
+    block = packs.memory(sum(entry.size for entry in entries))
+    ends = accumulate(entry.size for entry in entries)
+    rooms = [block[end - entry.size : end] for entry, end in zip(entries, ends, strict=True)]
+
+    def one(entry: Entry, room: memoryview) -> tuple[str, Array]:
+        array = pack.read(entry.name, room)
+        _check_sum(pack, entry, blake3(room).hexdigest())
+        return entry.name, array
+
+    if len(block) < _WORTH_THREADS:
+        return dict(map(one, entries, rooms))
+    with ThreadPoolExecutor(_READERS, "holdfast-reader") as threads:
+        return dict(threads.map(one, entries, rooms))
 
 
 @contextlib.contextmanager
@@ -241,17 +341,17 @@ def _the_disk_may_fail(path: Path) -> Iterator[None]:
         raise DamagedError(f"{path}: the disk cannot read it ({error.strerror})") from error
 
 
-def _checked(array: Array, entry: Entry, path: Path) -> Array:
-    expected = (entry.dtype, entry.shape, entry.size)
-    if (array.dtype, array.shape, array.data.nbytes) != expected:
+def _check_description(pack: packs.Pack, entry: Entry) -> None:
+    dtype, shape, size = pack.describe(entry.name)
+    if (dtype, shape, size) != (entry.dtype, entry.shape, entry.size):
         raise DamagedError(
-            f"{path}: {entry.name} should be {entry.dtype} of shape {entry.shape} "
-            f"in {entry.size} bytes, "
-            f"found {array.dtype} of shape {array.shape} in {array.data.nbytes}"
+            f"{pack.path}: {entry.name} should be {entry.dtype} of shape {entry.shape} "
+            f"in {entry.size} bytes, found {dtype} of shape {shape} in {size}"
         )
-    found = blake3(array.data).hexdigest()
+
+
+def _check_sum(pack: packs.Pack, entry: Entry, found: str) -> None:
     if found != entry.blake3:
         raise DamagedError(
-            f"{path}: the BLAKE3 of {entry.name} should be {entry.blake3}, found {found}"
+            f"{pack.path}: the BLAKE3 of {entry.name} should be {entry.blake3}, found {found}"
         )
-    return array

@@ -6,6 +6,7 @@ Leaves to `files` which of them, in which order, make something durable.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -69,6 +70,15 @@ class File:
             if go:
                 os.ftruncate(self.handle, size)
         self._end = size
+
+    def begin_sync(self, begin: int, end: int) -> None:
+        """Have the kernel begin to write some of the data to the disk, where it can be asked to.
+
+        That is a hint: it promises nothing, and changes nothing but when `sync` is done.
+        """
+        if sys.platform == "linux":  # there, what is not on the disk yet is written and stays
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self.handle, begin, end - begin, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:
         """Make the data durable."""

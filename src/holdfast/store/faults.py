@@ -86,7 +86,7 @@ class Faults:
             (of a write, half is done) or after it.
         fail: which operations fail, and with which error; of a write, half is done.
         slow: seconds to wait before each.
-        omit: the site whose operations are not done.
+        omit: of which operations nothing is done.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Faults:
         kill: tuple[int, When] | None = None,
         fail: Failure | None = None,
         slow: float = 0.0,
-        omit: str | None = None,
+        omit: Callable[[Operation], bool] | None = None,
     ) -> None:
         self._log = log
         self._undone = undone
@@ -136,7 +136,7 @@ class Faults:
                 at,
                 _site(sys._getframe(2)),
             )
-            if self._omit == operation.site:
+            if self._omit is not None and self._omit(operation):
                 yield False
                 return
             if self._log is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from holdfast.store import disk
@@ -35,13 +35,27 @@ def make_directory(path: Path) -> None:
         disk.sync_directory(folder.parent)
 
 
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[disk.File]:
+    """Make a file that must not exist yet; the block writes it, in pieces and in any order.
+
+    Data and name are durable when the block is left. If the block fails, the file is removed.
+    """
+    with _whole(path) as file:
+        yield file
+    disk.sync_directory(path.parent)
+
+
 def write_new(path: Path, buffers: Iterable[Buffer]) -> int:
     """Write a file that must not exist yet; data and name are durable when this returns.
 
     Returns the number of bytes written. What a failed write has left is removed.
     """
-    size = _write(path, buffers)
-    disk.sync_directory(path.parent)
+    size = 0
+    with new_file(path) as file:
+        for buffer in buffers:
+            file.write(buffer)
+            size += memoryview(buffer).nbytes
     return size
 
 
@@ -51,7 +65,8 @@ def replace(path: Path, data: Buffer) -> None:
     A reader sees the old file whole or the new one whole, at any moment and after any cut.
     """
     aside = temporary(path)
-    _write(aside, [data])
+    with _whole(aside) as file:
+        file.write(data)
     try:
         disk.rename(aside, path)
     except BaseException:
@@ -81,10 +96,37 @@ def replace_by(path: Path, write: Callable[[Path], object]) -> None:
     disk.sync_directory(path.parent)
 
 
+def blank(path: Path, spans: Iterable[tuple[int, int]]) -> None:
+    """Fill spans (offset, length) of a text with spaces and a newline; durable when this returns.
+
+    For what holds nothing that anybody wants: it is overwritten where it is.
+    """
+    with disk.File(path) as file:
+        for offset, length in spans:
+            file.write(b" " * (length - 1) + b"\n", at=offset)
+        file.sync()
+
+
 def settle(path: Path) -> None:
     """Make a file that another library wrote, and its name, durable."""
     disk.sync_file(path)
     disk.sync_directory(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create a directory in one that is there; its name is durable when that one is synced."""
+    disk.make_directory(path)
+
+
+def make_file(path: Path) -> None:
+    """Create an empty file where there is none; its name is durable when the folder is synced."""
+    with disk.File(path):
+        pass
+
+
+def settle_names(folder: Path) -> None:
+    """Make the names in a directory durable, whoever made them."""
+    disk.sync_directory(folder)
 
 
 def remove(paths: Iterable[Path]) -> None:
@@ -95,6 +137,12 @@ def remove(paths: Iterable[Path]) -> None:
         folders.add(path.parent)
     for folder in sorted(folders):
         disk.sync_directory(folder)
+
+
+def discard(paths: Iterable[Path]) -> None:
+    """Remove files that do no harm if a cut brings them back: nothing is synced."""
+    for path in paths:
+        disk.remove(path)
 
 
 def move(source: Path, target: Path) -> None:
@@ -137,17 +185,19 @@ def publish(source: Path, target: Path) -> None:
 class Appender:
     """A file that only grows. `sync` makes all that was appended durable.
 
+    Where there is none it is made, and its name is durable.
+
     What could not be written is written before what comes after it: nothing is left out.
     Safe to use from threads; one that appends does not wait for one that syncs.
     """
 
     def __init__(self, path: Path) -> None:
+        missing = not path.exists()
         self._file = disk.File(path, append=True)
         try:
             self.size = self._durable = self._file.size
-            # For a file that is there too: the process that made it, and other names in the
-            # directory, may have been killed before its sync.
-            disk.sync_directory(path.parent)
+            if missing:
+                disk.sync_directory(path.parent)
         except BaseException:
             self._file.close()
             raise
@@ -206,19 +256,16 @@ class Appender:
         self._odd = False
 
 
-def _write(path: Path, buffers: Iterable[Buffer]) -> int:
-    """Write a new file and make its data durable. What a failed write has left is removed."""
-    size = 0
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[disk.File]:
+    """Make a new file, whose data is durable when the block is left; removed if it fails."""
     with disk.File(path, new=True) as file:
         try:
-            for buffer in buffers:
-                file.write(buffer)
-                size += memoryview(buffer).nbytes
+            yield file
             file.sync()
         except BaseException:
             _give_up(path)
             raise
-    return size
 
 
 def _give_up(path: Path) -> None:

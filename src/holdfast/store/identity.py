@@ -6,6 +6,8 @@ model's configuration, from which a model can be built again.
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -38,13 +40,23 @@ class Identity:
     format: int = FORMAT
 
 
-def begin(layout: Layout, identity: Identity) -> None:
-    """Make the directory a run, durably: it is one from here on.
+def begin(
+    layout: Layout, versions: Mapping[str, str], plan: Mapping[str, Json], model: Json
+) -> None:
+    """Begin a run, or one that has no checkpoint yet anew. Arguments as in `Identity`.
 
-    One that was begun and has no checkpoint yet begins anew.
+    Begun anew it stays who it is: its journal names it.
     """
+    name = run_id(layout) or secrets.token_hex(8)
+    write_identity(layout, Identity(name, time.time(), versions, plan, model))
+
+
+def write_identity(layout: Layout, identity: Identity) -> None:
+    """Make the directory a run, durably: it is one from here on."""
     for folder in (layout.packs, layout.checkpoints):
-        files.make_directory(folder)
+        files.make_folder(folder)
+    files.make_file(layout.journal)
+    # This makes the names of the others durable too.
     files.replace(layout.identity, sealed(asdict(identity)))
 
 

@@ -7,6 +7,7 @@
       packs/<step>-<random>.safetensors     immutable arrays
       checkpoints/<step>.json               manifests, one a checkpoint
       checkpoints/<step>-final.json         what the training returned
+      lost+found/                           what a repair has moved out of the way
 
 Owns names and their parsing. Leaves the bytes within to the modules that write them.
 """
@@ -57,6 +58,10 @@ class Layout:
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
+    @property
+    def lost(self) -> Path:
+        return self.root / "lost+found"
+
     def manifest(self, total: int, *, final: bool) -> Path:
         """Return the path of the manifest of the checkpoint at step `total`."""
         return self.checkpoints / manifest_name(total, final=final)
@@ -78,18 +83,40 @@ class Layout:
         """Return the step at which the checkpoint of a manifest was taken, by its name."""
         return int(manifest.name.partition(".")[0].removesuffix("-final"))
 
+    def key(self, manifest: Path) -> tuple[int, bool]:
+        """Return the step of a manifest, and whether it is a final one, by its name."""
+        return self.step(manifest), manifest.stem.endswith("-final")
+
     def all_packs(self) -> list[Path]:
         """Return the paths of all packs, in the order of their names."""
         return sorted(path for path in _files(self.packs) if is_pack(path.name))
 
-    def leftovers(self) -> list[Path]:
-        """Return temporary files that a writer which died has left."""
+    def leftovers(self, *, folders: bool = False) -> list[Path]:
+        """Return temporary files, or directories too, that a writer which died has left."""
+        look = _entries if folders else _files
         return [
             path
             for folder in (self.root, self.checkpoints, self.packs)
-            for path in _files(folder)
+            for path in look(folder)
             if _TEMPORARY.fullmatch(path.name)
         ]
+
+    def strangers(self) -> list[Path]:
+        """Return what is in packs/ and checkpoints/ by a name that is not given there.
+
+        What is in the run's own folder is not among them: a program may keep its files there.
+        """
+        known = {*self.manifests(), *self.all_packs(), *self.leftovers(folders=True)}
+        found = [*_entries(self.checkpoints), *_entries(self.packs)]
+        return sorted(path for path in found if path not in known)
+
+    def found(self, path: Path) -> Path:
+        """Return the first free name in lost+found/ for what is at `path`, within the run."""
+        place = self.lost / path.relative_to(self.root)
+        number = 0
+        while os.path.lexists(target := _numbered(place, number)):
+            number += 1
+        return target
 
     def aside(self) -> Path:
         """Return the first free name beside the run to move it to."""
@@ -129,6 +156,17 @@ def is_pack(name: str) -> bool:
 def is_run(path: Path) -> bool:
     """Return whether `path` is the directory of a run."""
     return Layout(path).identity.is_file()
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}") if number else path
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -7,6 +7,8 @@ choice to `retention`.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +20,24 @@ from holdfast.store.layout import Layout
 from holdfast.store.manifest import Manifest
 from holdfast.store.retention import Candidate, Decision, Keep, decide
 
+_ALL = Keep(last=sys.maxsize)
+
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a prune decided and did."""
+    """What a prune decided and did.
+
+    Args:
+        decisions: on each checkpoint.
+        removed: the files that went, or would go.
+        freed: the bytes of those.
+        unneeded: those of them that are no checkpoints, each with why it went.
+    """
 
     decisions: tuple[Decision, ...]
     removed: tuple[Path, ...]
     freed: int
+    unneeded: tuple[tuple[Path, str], ...] = ()
 
 
 def prune(layout: Layout, keep: Keep, *, dry_run: bool = False) -> Pruned:
@@ -62,7 +74,7 @@ class Pruner:
         candidates = [candidate for _, candidate, _ in self._read.values()]
         decisions = decide(candidates, self._keep, newest)
         kept = {decision.name for decision in decisions if decision.keep}
-        manifests = [path for path in self._read if path.name not in kept]
+        manifests = [path for path in self._read if path.name not in kept][::-1]
         needed = {
             name
             for path, (_, _, names) in self._read.items()
@@ -76,14 +88,35 @@ class Pruner:
         removed = (*manifests, *packs, *leftovers)
         freed = sum(_size(path) for path in removed)
         if not dry_run:
-            files.remove(manifests)
-            files.remove([*packs, *leftovers])
-        return Pruned(tuple(decisions), removed, freed)
+            self._remove(manifests)
+            # Packs that they need go after them.
+            files.settle_names(self._layout.checkpoints)
+            files.discard([*packs, *leftovers])
+        unneeded = (
+            *((path, "no checkpoint needs it") for path in packs),
+            *((path, "left by a process that died") for path in leftovers),
+        )
+        return Pruned(tuple(decisions), removed, freed, unneeded)
 
     def undo(self, total: int) -> None:
-        """Delete the checkpoints of steps beyond `total`: the training went back to there."""
+        """Delete the checkpoints of steps beyond `total`: the training went back to there.
+
+        One that a cut brings back is of a training that goes back once more.
+        """
         beyond = [path for path in self._layout.manifests() if self._layout.step(path) > total]
-        files.remove(beyond)
+        self._refresh()
+        self._remove(beyond[::-1])
+
+    def _remove(self, manifests: Sequence[Path]) -> None:
+        """Delete manifests, given the newest first: one goes, durably, before those it pins."""
+        pinned: set[int] = set()
+        for path in manifests:
+            if self._layout.step(path) in pinned:
+                files.settle_names(path.parent)
+                pinned.clear()
+            files.discard([path])
+            if path in self._read:
+                pinned.update(self._read[path][1].pins)
 
     def _refresh(self) -> bool:
         """Read the manifests that are new. Returns whether all could be read."""
@@ -107,6 +140,14 @@ class Pruner:
                 continue
             self._read[path] = (stamp, candidate(path, manifest), manifest.packs())
         return sound
+
+
+def clean(layout: Layout) -> None:
+    """Delete packs that no checkpoint needs and leftovers, and no checkpoint.
+
+    Only the process that holds the run's lock may call this.
+    """
+    Pruner(layout, _ALL).prune(newest=-1)
 
 
 def candidate(path: Path, manifest: Manifest) -> Candidate:

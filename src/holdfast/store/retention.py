@@ -6,6 +6,7 @@ Owns the policy `Keep`. Leaves the deleting to `prune`.
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -150,10 +151,13 @@ class Leaders:
     def add(self, epoch: int, logs: Mapping[str, object]) -> None:
         """Take epoch `epoch` with its logs. Of equals the earlier is better."""
         value = logs.get(self._monitor)
-        if isinstance(value, Real) and not math.isnan(value):
-            self._ranked.append((self._sign * float(value), epoch))
-            self._ranked.sort()
-            del self._ranked[self._most :]
+        # Not Real alone: to ask that of the many epochs of a long run takes its time.
+        if isinstance(value, (float, Real)) and not math.isnan(value):
+            one = (self._sign * float(value), epoch)
+            full = len(self._ranked) == self._most
+            if self._most and not (full and one > self._ranked[-1]):
+                insort(self._ranked, one)
+                del self._ranked[self._most :]
 
     def __contains__(self, epoch: int) -> bool:
         return any(epoch == leader for _, leader in self._ranked)

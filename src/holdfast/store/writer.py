@@ -30,7 +30,7 @@ class Outcome:
         final: whether it was the final one.
         bytes: written.
         seconds: from start to commit.
-        processor: seconds of processor time the thread took, pruning included.
+        processor: seconds of processor time the threads took, pruning included.
         error: why it is not on disk, or None.
     """
 
@@ -98,9 +98,9 @@ class Writer:
     def _commit(self, snapshot: Snapshot) -> Outcome:
         _yield_to_training()
         began, processor = time.perf_counter(), time.thread_time()
-        size, error = 0, None
+        size, helped, error = 0, 0.0, None
         try:
-            _, size = self._store.commit(snapshot)
+            _, size, helped = self._store.commit(snapshot)
         except OSError as caught:
             error = caught
         seconds = time.perf_counter() - began
@@ -109,7 +109,12 @@ class Writer:
             with contextlib.suppress(OSError):
                 self._pruner.prune(newest=snapshot.position.total)
         return Outcome(
-            snapshot.position, snapshot.final, size, seconds, time.thread_time() - processor, error
+            position=snapshot.position,
+            final=snapshot.final,
+            bytes=size,
+            seconds=seconds,
+            processor=time.thread_time() - processor + helped,
+            error=error,
         )
 
 

@@ -12,6 +12,7 @@ import socket
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -24,8 +25,8 @@ from holdfast.engines.choose import choose
 from holdfast.errors import StoreError
 from holdfast.events import AttemptStarted, ModelSaved
 from holdfast.state import callbacks as callback_state
-from holdfast.state import rng, variables
-from holdfast.state.snapshot import Course, load_course, restore
+from holdfast.state import rng
+from holdfast.state.snapshot import Course, restore
 from holdfast.state.values import from_array
 from holdfast.store import journal
 from holdfast.store.checkpoints import Store, load_newest
@@ -36,12 +37,22 @@ from holdfast.store.prune import Pruner
 from holdfast.store.retention import Keep, Leaders
 from holdfast.training.cadence import Cadence, Every
 from holdfast.training.ending import closing_lines
+from holdfast.training.finished import give_finished, is_finished, tell
 from holdfast.training.judging import judged, log_names
 from holdfast.training.keeper import Keeper
 from holdfast.training.loop import Loop
-from holdfast.training.opening import Found, begin, find, note_trained, versions, writing
+from holdfast.training.opening import (
+    Found,
+    begin,
+    find,
+    note_trained,
+    refusing,
+    versions,
+    writing,
+)
 from holdfast.training.plan import Plan
 from holdfast.training.progress import Reporter
+from holdfast.training.room import check_room
 from holdfast.training.signals import Interruption
 from holdfast.types import Position
 
@@ -54,6 +65,7 @@ def train(
     every: Every,
     keep: Keep,
     fresh: bool,
+    take_over: bool,
     interruption: Interruption,
 ) -> History:
     """Train, or go on training, the run at `layout`; returns its history.
@@ -62,15 +74,16 @@ def train(
         RunLockedError: another process is at it.
         PlanChangedError: it was begun with another plan.
         NoCheckpointError: it has checkpoints and none is sound.
+        NoRoomError: the disk cannot hold what is to be kept.
         Interrupted: a signal came; the state is saved.
     """
     reporter = Reporter(plan.verbose, plan.epochs)
-    with writing(layout, fresh, reporter):
-        record = journal.read(layout.journal)
-        found = find(layout, plan, model, reporter)
+    with writing(layout, fresh, take_over, reporter):
+        record = journal.skim(layout.journal)
+        found = find(layout, plan, model, record, reporter)
         if found is not None and found[0].final:
-            if found[0].state["stopped"] or found[0].position.epoch >= plan.epochs:
-                return _return_finished(layout, model, plan, record, found, reporter)
+            if is_finished(found, plan.epochs):
+                return give_finished(layout, model, plan, record, found, reporter)
             manifest, arrays, _ = load_newest(layout, final=False)
             found = manifest, arrays
         if found is None:
@@ -116,6 +129,7 @@ def _attempt(
         for callback in hosted(plan.callbacks):
             callback.check(names, validates=plan.validation is not None)
         keep = judged(keep, model, plan, names)
+        check_room(layout, model, engine.values(), keep, plan.epochs - position.epoch)
         course = Course(seed=seed, rows=history.rows)
         said: list[str] = []
         if found:
@@ -123,14 +137,15 @@ def _attempt(
             history.restore(course.rows)
             course.rows = history.rows
             model.stop_training = course.stopped
-        leaders = Leaders(keep)
-        for row in course.rows:
-            leaders.add(*row)
+            # All of the state, and in the model by now.
+            found[1].clear()
+        leaders = _leaders(keep, course)
         started = _started(layout, record, found, position, plan, keep, engine)
-        log = Journal(layout.journal, record)
-        stack.callback(log.close)
-        log.append(started)
-        history.tell([*record.lived(), started])
+        with refusing(layout):
+            log = Journal(layout.journal, record, started.journal)
+            stack.callback(log.close)
+            log.append(started)
+        history.tell(lambda *kinds: journal.skim(layout.journal).lived(*kinds), later=True)
         store = Store(layout, log, started.run, plan.fingerprint, versions())
         if found:
             store.remember(found[0])
@@ -166,7 +181,7 @@ def _attempt(
             if found is None:
                 loop.save_beginning()
             loop.run()
-        history.tell(journal.read(layout.journal).lived())
+        tell(history, journal.skim(layout.journal))
     for line in closing_lines(history, loop.why, layout.root):
         reporter.say(line)
     return history
@@ -180,8 +195,7 @@ class _Host:
     """
 
     def __init__(self, record: Record) -> None:
-        saved = [event for event in record.events if isinstance(event, ModelSaved)]
-        self._scores = {(event.path, event.monitor): event.score for event in saved}
+        self._record = record
         self.loop: Loop | None = None
         self.keeper: Keeper | None = None
 
@@ -205,34 +219,21 @@ class _Host:
     def score_of(self, path: str, monitor: str) -> float | None:
         return self._scores.get((path, monitor))
 
+    @cached_property
+    def _scores(self) -> dict[tuple[str, str], float]:
+        saved = (event for event in self._record.of(ModelSaved) if isinstance(event, ModelSaved))
+        return {(event.path, event.monitor): event.score for event in saved}
+
     def tell_saved(self, path: str, epoch: int, monitor: str, score: float) -> None:
         assert self.keeper is not None
         self.keeper.record_model(path, epoch, monitor, score)
 
 
-def _return_finished(
-    layout: Layout, model: Any, plan: Plan, record: Record, found: Found, reporter: Reporter
-) -> History:
-    """Give the model and the callbacks what the training left them with."""
-    manifest, arrays = found
-    named = {array.name: array for array in arrays}
-    variables.load(model, named)
-    for callback in plan.callbacks:
-        callback.set_model(model)
-    callback_state.restore(manifest.state["callbacks"], plan.callbacks, named)
-    history = History()
-    history.set_model(model)
-    history.restore(load_course(manifest.state, named).rows)
-    history.tell(record.lived())
-    model.history = history
-    why = "all epochs done"
-    if manifest.state["stopped"]:
-        why = "stopped by a callback, so more epochs change nothing"
-    reporter.say(
-        f"{layout.root} is finished ({why}, {manifest.position.total} steps); "
-        "the model has its final weights"
-    )
-    return history
+def _leaders(keep: Keep, course: Course) -> Leaders:
+    leaders = Leaders(keep)
+    for row in course.rows:
+        leaders.add(*row)
+    return leaders
 
 
 def _started(
@@ -244,10 +245,10 @@ def _started(
     keep: Keep,
     engine: Engine,
 ) -> AttemptStarted:
-    earlier = [event for event in record.events if isinstance(event, AttemptStarted)]
+    earlier = sum(isinstance(turn.event, AttemptStarted) for turn in record.turns)
     return AttemptStarted(
         time=time.time(),
-        attempt=len(earlier) + 1,
+        attempt=earlier + 1,
         position=position,
         journal=found[0].journal if found else 0,
         epochs=plan.epochs,

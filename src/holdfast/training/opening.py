@@ -6,10 +6,8 @@ Owns what is compared and refused before an attempt begins. Leaves the attempt t
 from __future__ import annotations
 
 import contextlib
-import secrets
-import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 from weakref import WeakSet
@@ -18,11 +16,13 @@ import keras
 import numpy as np
 
 from holdfast.errors import NoCheckpointError, PlanChangedError, RunError
+from holdfast.events import CheckpointCommitted
 from holdfast.state.values import from_array
 from holdfast.store import files
-from holdfast.store.checkpoints import load_newest
-from holdfast.store.identity import Identity, load_identity
+from holdfast.store.checkpoints import load_newest, settle
 from holdfast.store.identity import begin as make_run
+from holdfast.store.identity import load_identity
+from holdfast.store.journal import Record
 from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
 from holdfast.store.manifest import Manifest
@@ -31,7 +31,9 @@ from holdfast.training.plan import Plan
 from holdfast.training.progress import Reporter
 from holdfast.types import Array, Json
 
-Found = tuple[Manifest, Sequence[Array]]
+_ANEW = "To train anew, use fresh=True: this run is moved aside and kept."
+
+Found = tuple[Manifest, list[Array]]
 """A checkpoint to go on from."""
 
 # Optimizers that attempts in this process have worked with.
@@ -44,22 +46,42 @@ def note_trained(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def writing(layout: Layout, fresh: bool, reporter: Reporter) -> Iterator[None]:
-    """Hold the run's lock; with `fresh`, a run that is there is moved aside first."""
-    _check_place(layout)
-    files.make_directory(layout.root)
-    lock = Lock(layout.lock)
+def writing(layout: Layout, fresh: bool, take_over: bool, reporter: Reporter) -> Iterator[None]:
+    """Hold the run's lock; with `fresh`, a run that is there is moved aside first.
+
+    With `take_over`, a lock that another host's process did not let go of is no hindrance.
+    """
+    with refusing(layout):
+        _check_place(layout)
+        files.make_directory(layout.root)
+        lock = Lock(layout.lock, take_over=take_over)
     try:
+        if lock.took_over is not None:
+            reporter.insist(f"took over the lock of {lock.took_over}")
         if fresh and is_run(layout.root):
-            aside = layout.aside()
-            files.move(layout.root, aside)
-            reporter.say(f"the run that was in {layout.root} is now in {aside}")
-            lock.release()
-            files.make_directory(layout.root)
-            lock = Lock(layout.lock)
+            with refusing(layout):
+                aside = layout.aside()
+                files.move(layout.root, aside)
+                reporter.say(f"the run that was in {layout.root} is now in {aside}")
+                lock.release()
+                files.make_directory(layout.root)
+                lock = Lock(layout.lock)
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def refusing(layout: Layout) -> Iterator[None]:
+    """Before the first step a disk that fails is a reason to refuse."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"cannot use {layout.root} for the run: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}. Nothing was trained. Choose a "
+            "directory that can be written to, or make this one so."
+        ) from error
 
 
 def _check_place(layout: Layout) -> None:
@@ -76,22 +98,35 @@ def _check_place(layout: Layout) -> None:
             )
 
 
-def find(layout: Layout, plan: Plan, model: Any, reporter: Reporter) -> Found | None:
+def find(
+    layout: Layout, plan: Plan, model: Any, record: Record, reporter: Reporter
+) -> Found | None:
     """Return the newest sound checkpoint, or None for a run that has none yet."""
     if not is_run(layout.root):
         return None
     identity = load_identity(layout)
     if not layout.manifests():
-        return None  # nothing was trained: whatever is asked for now is the plan
+        if next(record.newest(CheckpointCommitted), None) is None:
+            return None  # nothing was trained: whatever is asked for now is the plan
+        raise NoCheckpointError(
+            f"{layout.root} had checkpoints, as its journal tells, and they are gone. Put "
+            f"{layout.checkpoints.name}/ and {layout.packs.name}/ back. {_ANEW}"
+        )
+    with refusing(layout):
+        settle(layout)
     try:
         manifest, arrays, damaged = load_newest(layout, final=True)
     except NoCheckpointError as error:
-        raise NoCheckpointError(
-            f"{error}\nTo train anew, use fresh=True: this run is moved aside and kept."
-        ) from None
+        raise NoCheckpointError(f"{error}\n{_ANEW}") from None
     _compare(layout, identity.plan, plan, (manifest, arrays), model)
     for finding in damaged:
         reporter.insist(f"a newer checkpoint is damaged and was passed over: {finding}")
+    lines = len(record.damage(manifest.journal))
+    if lines:
+        reporter.insist(
+            f"{layout.journal} is damaged, so that some of the curves are lost, and nothing of "
+            f"the training: {lines} of its lines are not what was written"
+        )
     return manifest, arrays
 
 
@@ -124,16 +159,8 @@ def _learning_rate(found: Found) -> float | None:
 
 def begin(layout: Layout, model: Any, plan: Plan) -> None:
     """Make the directory a run. One that was begun and has no checkpoint yet begins anew."""
-    make_run(
-        layout,
-        Identity(
-            id=secrets.token_hex(8),
-            created=time.time(),
-            versions=versions(),
-            plan=plan.description,
-            model=_configuration(model),
-        ),
-    )
+    with refusing(layout):
+        make_run(layout, versions(), plan.description, _configuration(model))
 
 
 def _configuration(model: Any) -> Json:

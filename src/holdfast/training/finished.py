@@ -1,0 +1,63 @@
+"""A run that is finished: what a call of `fit` gives then.
+
+Owns giving the model and the callbacks what the training left them with.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from holdfast.callbacks.history import History
+from holdfast.events import Finished
+from holdfast.state import callbacks as callback_state
+from holdfast.state import variables
+from holdfast.state.snapshot import load_course
+from holdfast.store import journal
+from holdfast.store.ending import complete
+from holdfast.store.journal import Record
+from holdfast.store.layout import Layout
+from holdfast.training.ending import why_it_ended
+from holdfast.training.opening import Found
+from holdfast.training.plan import Plan
+from holdfast.training.progress import Reporter
+
+# Bytes of a journal that are not read before somebody asks.
+_LONG = 1 << 20
+
+
+def is_finished(found: Found, epochs: int) -> bool:
+    """Return whether nothing is left to train of `epochs` epochs."""
+    return bool(found[0].state["stopped"]) or found[0].position.epoch >= epochs
+
+
+def give_finished(
+    layout: Layout, model: Any, plan: Plan, record: Record, found: Found, reporter: Reporter
+) -> History:
+    """Give the model and the callbacks what the training left them with."""
+    manifest, arrays = found
+    named = {array.name: array for array in arrays}
+    variables.load(model, named)
+    for callback in plan.callbacks:
+        callback.set_model(model)
+    callback_state.restore(manifest.state["callbacks"], plan.callbacks, named)
+    stopped = bool(manifest.state["stopped"])
+    reason, sentence = "stopped" if stopped else "epochs", why_it_ended(plan, stopped)
+    end = Finished(time.time(), manifest.position, reason, sentence)
+    complete(layout, record, manifest.journal, end)
+    history = History()
+    history.set_model(model)
+    history.restore(load_course(manifest.state, named).rows)
+    tell(history, journal.skim(layout.journal))
+    model.history = history
+    why = "stopped by a callback, so more epochs change nothing" if stopped else "all epochs done"
+    reporter.say(
+        f"{layout.root} is finished ({why}, {manifest.position.total} steps); "
+        "the model has its final weights"
+    )
+    return history
+
+
+def tell(history: History, record: Record) -> None:
+    """Tell a history what else happened, while the run's files are there for sure."""
+    history.tell(record.lived, later=record.size > _LONG)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import holdfast
-from holdfast.errors import NotSavedError, RunError
+from holdfast.errors import NoRoomError, NotSavedError, RunError
 from holdfast.store import disk
 from holdfast.store.faults import Failure, Faults
 from holdfast.training import cadence
@@ -65,38 +65,126 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def before_the_first_step(path):
-    """How many operations there are before the first checkpoint's."""
+def attempt(run, blobs, failing):
+    """Train on a disk that fails; returns the model, the error, and what was said of the disk."""
+    model = error = None
+    with failing, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            _, model = train(run, blobs)
+        except (RunError, NotSavedError) as caught:
+            error = caught
+    return model, error, [str(item.message) for item in said if "cannot write" in str(item.message)]
 
 
-def test_a_disk_that_fails_for_good(whole, blobs, tmp_path, monkeypatch):
+def test_a_disk_that_fails_for_good(whole, blobs, memory, monkeypatch):
     """From the k-th operation on, for k over the whole training."""
     oracle, weights, count = whole
     monkeypatch.setattr(cadence, "_SECONDS", 0.0)  # tried again at once
-    refused = saved = 0
-    for number in range(1, count + 1, 3):
+    refused = unsaved = 0
+    for number in range(1, count + 1, 5):
         error = ERRORS[number % 3]
-        run = holdfast.Run(tmp_path / f"run-{number}")
-        with Failing(number, error=error), warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            try:
-                _, model = train(run, blobs)
-                kept = same(model.get_weights(), weights)
-                assert kept
-            except RunError as refusal:
-                assert os.strerror(error) in str(refusal)
-                assert "Nothing was trained" in str(refusal)
-                refused += 1
-            except NotSavedError as failure:
-                assert os.strerror(error) in str(failure)
-                assert "The model in memory is whole" in str(failure)
-                saved += 1
-        told = [str(item.message) for item in said if "cannot write to" in str(item.message)]
-        assert len(told) <= 1, told
+        run = holdfast.Run(memory / f"run-{number}")
+        model, failure, said = attempt(run, blobs, Failing(number, error=error))
+        where = f"after {os.strerror(error)} from operation {number} of {count} on"
+        assert len(said) <= 1, where
+        if failure is None:
+            assert same(model.get_weights(), weights), where
+        else:
+            assert os.strerror(error) in str(failure), where
+        if isinstance(failure, RunError):
+            assert "Nothing was trained" in str(failure), where
+            refused += 1
+        if isinstance(failure, NotSavedError):
+            assert "The model in memory is whole" in str(failure), where
+            assert said, where
+            unsaved += 1
         if run.status != "new":
-            assert run.verify().findings == ()
+            assert run.verify().findings == (), where
         train(run, blobs)
-        assert run.digest() == oracle.digest(), f"after {os.strerror(error)} from {number} on"
-        assert run.status == "finished"
+        assert run.digest() == oracle.digest(), where
+        assert run.status == "finished", where
     assert refused
-    assert saved
+    assert unsaved
+
+
+def test_the_model_is_whole_in_memory_when_its_end_could_not_be_saved(whole, blobs, tmp_path):
+    _, weights, _ = whole
+    failing = Failing(1)
+
+    class Last(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            failing.model = self.model
+            failing.__enter__()
+
+    run = holdfast.Run(tmp_path / "run")
+    try:
+        with pytest.warns(UserWarning, match="cannot write to"), pytest.raises(NotSavedError):
+            train(run, blobs, callbacks=[Last()])
+    finally:
+        disk.switch = None
+    assert same(failing.model.get_weights(), weights)
+    assert run.verify().findings == ()
+    assert run.position.total >= 8
+
+
+def test_a_disk_that_fails_for_a_while(whole, blobs, memory, monkeypatch):
+    """Six operations fail, wherever they are: the training ends as if nothing had happened."""
+    oracle, _, count = whole
+    monkeypatch.setattr(cadence, "_SECONDS", 0.0)
+    trained = 0
+    for number in range(1, count - 20, 11):
+        run = holdfast.Run(memory / f"run-{number}")
+        _, failure, said = attempt(run, blobs, Failing(number, number + 5, ERRORS[number % 3]))
+        where = f"operations {number} to {number + 5} of {count} fail"
+        assert len(said) <= 1, where
+        if isinstance(failure, RunError):
+            continue
+        assert failure is None, where
+        trained += 1
+        assert run.verify().findings == (), where
+        assert run.digest() == oracle.digest(), where
+        assert run.history.series == oracle.history.series, where
+        assert run.status == "finished", where
+    assert trained > 5
+
+
+def test_after_a_failure_it_waits_longer_each_time(blobs, tmp_path):
+    """Not at each checkpoint: the disk would be asked again and again."""
+    run = holdfast.Run(tmp_path / "run")
+    failing = Failing(40)
+    _, failure, _ = attempt(run, blobs, failing)
+    assert isinstance(failure, NotSavedError)
+    tried = [item.path for item in failing.operations if item.kind == "create"]
+    assert len([path for path in tried if path.suffix == ".safetensors"]) <= 4
+
+
+def test_a_disk_without_room_is_refused_before_the_first_step(blobs, tmp_path):
+    steps = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            steps.append(batch)
+
+    run = holdfast.Run(tmp_path / "run")
+    keep = holdfast.Keep(last=10**12)
+    with pytest.raises(NoRoomError, match=r"will need .* checkpoints of .* and the disk has") as no:
+        train(run, blobs, keep=keep, callbacks=[Count()])
+    assert "holdfast.Keep(last=1, best=0)" in str(no.value)
+    assert not steps
+    assert run.checkpoints == []
+    train(run, blobs)
+    assert run.status == "finished"
+
+
+@pytest.mark.parametrize("path", ["/proc/run", "/dev/null/run"])
+def test_a_directory_that_cannot_be_made_is_refused(blobs, path):
+    with pytest.raises(RunError, match=r"cannot use .*run for the run: .*Nothing was trained"):
+        train(holdfast.Run(path), blobs)
+
+
+def test_a_directory_that_cannot_be_written_to_is_refused(blobs, tmp_path):
+    run = holdfast.Run(tmp_path / "run")
+    for number in range(1, 4):
+        with Failing(number, error=errno.EROFS), pytest.raises(RunError, match="Read-only"):
+            train(run, blobs)

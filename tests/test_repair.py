@@ -273,9 +273,8 @@ def test_a_name_that_is_taken_in_lost_and_found_is_not_overwritten(layout):
     for text in (b"first", b"second", b"third"):
         (layout.packs / "notes.txt").write_bytes(text)
         mended(layout)
-    assert [(layout.lost / "packs" / f"notes.txt{number}").read_bytes() for number in ("", ".1", ".2")] == [
-        b"first", b"second", b"third",
-    ]  # fmt: skip
+    there = [layout.lost / "packs" / f"notes.txt{number}" for number in ("", ".1", ".2")]
+    assert [path.read_bytes() for path in there] == [b"first", b"second", b"third"]
 
 
 def test_lost_and_found_is_no_part_of_the_run(layout):

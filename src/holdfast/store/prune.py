@@ -89,8 +89,8 @@ class Pruner:
         freed = sum(_size(path) for path in removed)
         if not dry_run:
             self._remove(manifests)
-            # Packs that they need go after them.
-            files.settle_names(self._layout.checkpoints)
+            if manifests:  # the packs that they need go after them
+                files.settle_names(self._layout.checkpoints)
             files.discard([*packs, *leftovers])
         unneeded = (
             *((path, "no checkpoint needs it") for path in packs),

@@ -12,7 +12,7 @@ import holdfast
 from holdfast.errors import NoRoomError, NotSavedError, RunError
 from holdfast.store import disk
 from holdfast.store.faults import Failure, Faults
-from holdfast.training import cadence
+from holdfast.training import cadence, keeper
 
 EPOCHS = 2
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -65,6 +65,12 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+def at_once(monkeypatch):
+    """Have what failed tried again without a pause."""
+    monkeypatch.setattr(cadence, "_SECONDS", 0.0)
+    monkeypatch.setattr(keeper, "_LAST_PAUSES", (0.0,) * 3)
+
+
 def attempt(run, blobs, failing):
     """Train on a disk that fails; returns the model, the error, and what was said of the disk."""
     model = error = None
@@ -80,7 +86,7 @@ def attempt(run, blobs, failing):
 def test_a_disk_that_fails_for_good(whole, blobs, memory, monkeypatch):
     """From the k-th operation on, for k over the whole training."""
     oracle, weights, count = whole
-    monkeypatch.setattr(cadence, "_SECONDS", 0.0)  # tried again at once
+    at_once(monkeypatch)
     refused = unsaved = 0
     for number in range(1, count + 1, 5):
         error = ERRORS[number % 3]
@@ -108,7 +114,8 @@ def test_a_disk_that_fails_for_good(whole, blobs, memory, monkeypatch):
     assert unsaved
 
 
-def test_the_model_is_whole_in_memory_when_its_end_could_not_be_saved(whole, blobs, tmp_path):
+def test_the_model_is_whole_when_its_end_could_not_be_saved(whole, blobs, tmp_path, monkeypatch):
+    at_once(monkeypatch)
     _, weights, _ = whole
     failing = Failing(1)
 
@@ -131,7 +138,7 @@ def test_the_model_is_whole_in_memory_when_its_end_could_not_be_saved(whole, blo
 def test_a_disk_that_fails_for_a_while(whole, blobs, memory, monkeypatch):
     """Six operations fail, wherever they are: the training ends as if nothing had happened."""
     oracle, _, count = whole
-    monkeypatch.setattr(cadence, "_SECONDS", 0.0)
+    at_once(monkeypatch)
     trained = 0
     for number in range(1, count - 20, 11):
         run = holdfast.Run(memory / f"run-{number}")
@@ -149,8 +156,9 @@ def test_a_disk_that_fails_for_a_while(whole, blobs, memory, monkeypatch):
     assert trained > 5
 
 
-def test_after_a_failure_it_waits_longer_each_time(blobs, tmp_path):
+def test_after_a_failure_it_waits_longer_each_time(blobs, tmp_path, monkeypatch):
     """Not at each checkpoint: the disk would be asked again and again."""
+    monkeypatch.setattr(keeper, "_LAST_PAUSES", ())
     run = holdfast.Run(tmp_path / "run")
     failing = Failing(40)
     _, failure, _ = attempt(run, blobs, failing)

@@ -1,11 +1,15 @@
 """Files: durable when it is said they are, and never half there."""
 
+import contextlib
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from tiny_run import record
 
 from holdfast.store import disk, files
+from holdfast.store.faults import Failure, Faults
 
 
 @pytest.fixture
@@ -133,3 +137,66 @@ def test_what_a_killed_writer_left_beside_goes_with_the_next(tmp_path):
         (tmp_path / name / "best.h5").write_bytes(b"half")
     files.replace_by(tmp_path / "best.h5", lambda aside: aside.write_bytes(b"new") and None)
     assert {item.name for item in tmp_path.iterdir()} == {"best.h5", ".other.h5.0123abcd.tmp"}
+
+
+@pytest.fixture
+def failing():
+    """Lets the disk fail: called with the kind of operation; with None, no more."""
+
+    def fail(kind):
+        broken = Failure(1, None, errno.ENOSPC)
+        disk.switch = kind and OneKind(kind, broken)
+
+    yield fail
+    disk.switch = None
+
+
+class OneKind(Faults):
+    """Faults in operations of one kind alone."""
+
+    def __init__(self, kind, failure):
+        super().__init__(fail=failure)
+        self.kind = kind
+
+    def around(self, kind, path, **details):
+        if kind != self.kind:
+            return contextlib.nullcontext(True)
+        return super().around(kind, path, **details)
+
+
+def test_what_a_failed_sync_may_have_lost_is_written_again(tmp_path, failing):
+    log = files.Appender(tmp_path / "log")
+    log.append(b"one\n")
+    log.sync()
+    log.append(b"two\n")
+    failing("sync")
+    with pytest.raises(OSError, match="No space"):
+        log.sync()
+    failing(None)
+    # What the kernel may do then: it forgets what it could not write, and says so once.
+    os.truncate(tmp_path / "log", 4)
+    log.append(b"three\n")
+    log.sync()
+    log.close()
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\nthree\n"
+
+
+def test_what_could_not_be_appended_comes_before_what_comes_later(tmp_path, failing):
+    log = files.Appender(tmp_path / "log")
+    log.append(b"one\n")
+    failing("write")
+    for data in (b"two\n", b"three\n"):
+        with pytest.raises(OSError, match="No space"):
+            log.append(data)
+        assert (tmp_path / "log").read_bytes() == b"one\n", "half a line is there"
+    assert log.size == 14, "where what comes next will be"
+    failing(None)
+    log.append(b"four\n")
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\nthree\nfour\n"
+    failing("write")
+    with pytest.raises(OSError, match="No space"):
+        log.append(b"five\n")
+    failing(None)
+    log.sync()
+    log.close()
+    assert (tmp_path / "log").read_bytes().endswith(b"four\nfive\n")

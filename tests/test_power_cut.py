@@ -200,6 +200,7 @@ class Contract:
 
 
 OLD, NEW = b"old" * 700, b"new" * 900
+BLANKED = OLD[:3] + b" " * 599 + b"\n" + OLD[603:1000] + b" \n" + OLD[1002:]
 
 
 def write(path, data=NEW):
@@ -279,6 +280,15 @@ CONTRACTS = {
             files.move(folder / "old", folder / "to" / "new"),
         ),
         lambda folder: read(folder / "to" / "new") == OLD and not (folder / "old").exists(),
+    ),
+    "blank": Contract(
+        lambda folder: files.blank(folder / "old", [(3, 600), (1000, 2)]),
+        lambda folder: read(folder / "old") == BLANKED,
+        lambda folder: all(
+            old == there
+            for at, (old, there) in enumerate(zip(OLD, read(folder / "old"), strict=True))
+            if not (3 <= at < 603 or 1000 <= at < 1002)
+        ),
     ),
     "publish": Contract(
         lambda folder: (write(folder / "new"), files.publish(folder / "new", folder / "public")),

@@ -185,17 +185,16 @@ def publish(source: Path, target: Path) -> None:
 class Appender:
     """A file that only grows. `sync` makes all that was appended durable.
 
-    Where there is none it is made, and its name is durable.
-
-    What could not be written is written before what comes after it: nothing is left out.
-    Safe to use from threads; one that appends does not wait for one that syncs.
+    Where there is none it is made, and its name is durable. What could not be written is written
+    before what comes after it: nothing is left out. Safe to use from threads; one that appends
+    does not wait for one that syncs.
     """
 
     def __init__(self, path: Path) -> None:
         missing = not path.exists()
         self._file = disk.File(path, append=True)
         try:
-            self.size = self._durable = self._file.size
+            self.size = self._written = self._durable = self._file.size
             if missing:
                 disk.sync_directory(path.parent)
         except BaseException:
@@ -210,36 +209,26 @@ class Appender:
     def append(self, data: Buffer) -> None:
         """Append `data`; where that fails, no part of it stays, and all of it comes later."""
         with self._guard:
-            behind = self._odd
             self._young += data
             self.size += len(data)
-            if behind:
-                self._mend()
-                return
-            try:
-                self._file.write(data)
-            except BaseException:
-                self._odd = True
-                with contextlib.suppress(OSError):
-                    self._file.truncate(self.size - len(data))
-                raise
+            self._write()
 
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes, before anything is appended; durable when this returns."""
         self._file.truncate(size)
         self._file.sync()
-        self.size = self._durable = size
+        self.size = self._written = self._durable = size
 
     def sync(self) -> None:
         """Make all that was appended durable."""
         with self._guard:
-            if self._odd:
-                self._mend()
+            self._write()
             count = len(self._young)
         try:
             self._file.sync()
         except BaseException:
-            self._odd = True
+            with self._guard:
+                self._written, self._odd = self._durable, True
             raise
         with self._guard:
             self._durable += count
@@ -249,10 +238,24 @@ class Appender:
         """Close the file. What was appended since the last `sync` is not made durable."""
         self._file.close()
 
-    def _mend(self) -> None:
-        """Write again all that may not be there."""
-        self._file.truncate(self._durable)
-        self._file.write(self._young)
+    def _write(self) -> None:
+        """Write what is not in the file for sure, which is all beyond `_written`."""
+        if self._odd:
+            self._cut()
+        rest = self._young[self._written - self._durable :]
+        if not rest:
+            return
+        try:
+            self._file.write(rest)
+        except BaseException:
+            self._odd = True
+            with contextlib.suppress(OSError):
+                self._cut()
+            raise
+        self._written = self.size
+
+    def _cut(self) -> None:
+        self._file.truncate(self._written)
         self._odd = False
 
 

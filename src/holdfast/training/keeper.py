@@ -44,6 +44,7 @@ from holdfast.training.progress import Reporter
 from holdfast.types import Array, Json, Position, Snapshot
 
 _LARGE = 1 << 26
+_LAST_PAUSES = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -282,12 +283,18 @@ class Keeper:
     def finish(self, state: Callable[[], Held], reason: str, why: str, position: Position) -> None:
         """Save what the training returned, and wait until it is on the disk.
 
+        Where the disk fails it is tried again a few times: there is no later checkpoint.
+
         Raises:
             NotSavedError: it could not be written.
         """
-        self.save(state, epoch_end=True, final=True)
-        self._writer.wait()
-        if self._error is not None:
+        for pause in (0.0, *_LAST_PAUSES):
+            time.sleep(pause)
+            self.save(state, epoch_end=True, final=True)
+            self._writer.wait()
+            if self._error is None:
+                break
+        else:
             raise NotSavedError(
                 f"the training has ended, and its last state could not be written to "
                 f"{self._store.layout.root}: {self._error}. The model in memory is whole: save it "

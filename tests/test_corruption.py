@@ -54,7 +54,7 @@ def make(root, run=RUN, shift=0):
     identity = Identity(run, 1.5, VERSIONS, {"epochs": 2}, None)
     layout.identity.write_bytes(sealed(json.dumps(asdict(identity))))
     log = Journal(layout.journal, journal.read(layout.journal))
-    store = Store(layout, log, run, "plan", VERSIONS)
+    store = Store(layout, log, run, "plan", VERSIONS, shared=0)
     pruner = Pruner(layout, Keep(last=2, best=0))
 
     def commit(step, values, **fields):
@@ -141,7 +141,7 @@ def harmless(layout, path, *, cut=None, changed=None):
         # The kernel's lock decides; the contents are for people. Of a released one there are none.
         return True
     if path == layout.journal:
-        # An end that no checkpoint knew of: as lines that were never synced, which a power cut took.
+        # No checkpoint knew of it: as lines that were never synced, which a power cut took.
         return (cut if changed is None else changed) >= known_length(layout)
     return False
 
@@ -222,7 +222,7 @@ def test_a_checkpoint_that_nobody_needs_deleted_is_as_one_pruned(memory):
     for path in (*layout.manifests(), *layout.all_packs()):
         path.unlink()
     log = Journal(layout.journal, journal.read(layout.journal))
-    store = Store(layout, log, RUN, "plan", VERSIONS)
+    store = Store(layout, log, RUN, "plan", VERSIONS, shared=0)
     for step in (4, 5):
         store.commit(snapshot(step, journal=log.size))
         log.append(CheckpointCommitted(1.0, Position(0, step, step), False, 1, 0.5))

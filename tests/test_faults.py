@@ -177,11 +177,11 @@ def test_a_disk_without_room_is_refused_before_the_first_step(blobs, tmp_path):
     run = holdfast.Run(tmp_path / "run")
     keep = holdfast.Keep(last=10**12)
     with pytest.raises(NoRoomError, match=r"will need .* checkpoints of .* and the disk has") as no:
-        train(run, blobs, keep=keep, callbacks=[Count()])
+        train(run, blobs, keep=keep, epochs=10**12, callbacks=[Count()])
     assert "holdfast.Keep(last=1, best=0)" in str(no.value)
     assert not steps
     assert run.checkpoints == []
-    train(run, blobs)
+    train(run, blobs, keep=keep)  # all that will be there do fit
     assert run.status == "finished"
 
 
@@ -196,3 +196,41 @@ def test_a_directory_that_cannot_be_written_to_is_refused(blobs, tmp_path):
     for number in range(1, 4):
         with Failing(number, error=errno.EROFS), pytest.raises(RunError, match="Read-only"):
             train(run, blobs)
+
+
+class Stubborn(Faults):
+    """The first attempts to delete what a rollback undid fail."""
+
+    def __init__(self, fails):
+        super().__init__()
+        self.left = fails
+
+    def around(self, kind, path, **details):
+        if kind == "remove" and self.left and path.suffix == ".json":
+            self.left -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().around(kind, path, **details)
+
+
+def test_what_could_not_be_deleted_at_a_rollback_takes_nothing_newer_with_it(blobs, tmp_path):
+    x, y = blobs
+    x = x.copy()
+    x[24:32] = 1e20
+    runs = []
+    for fails in (0, 1, 2, 3):
+        run = holdfast.Run(tmp_path / f"run-{fails}")
+        disk.switch = Stubborn(fails)
+        try:
+            train(
+                run,
+                (x, y),
+                callbacks=[holdfast.Rollback(factor=0.5, most=3)],
+                every=holdfast.Every(steps=1),
+                keep=holdfast.Keep(last=50),
+                shuffle=False,
+            )
+        finally:
+            disk.switch = None
+        runs.append([(item.position, item.final, item.digest) for item in run.checkpoints])
+    assert len(runs[0]) > 5
+    assert runs[1:] == runs[:1] * 3

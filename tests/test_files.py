@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,25 @@ def test_what_could_not_be_appended_comes_before_what_comes_later(tmp_path, fail
     log.sync()
     log.close()
     assert (tmp_path / "log").read_bytes().endswith(b"four\nfive\n")
+
+
+def test_threads_that_sync_at_once_write_nothing_twice(tmp_path):
+    lines = [f"{number}\n".encode() for number in range(3000)]
+    log = files.Appender(tmp_path / "log")
+    done = threading.Event()
+
+    def sync():
+        while not done.is_set():
+            log.sync()
+
+    threads = [threading.Thread(target=sync) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for line in lines:
+        log.append(line)
+    done.set()
+    for thread in threads:
+        thread.join()
+    log.sync()
+    log.close()
+    assert (tmp_path / "log").read_bytes() == b"".join(lines)

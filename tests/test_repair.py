@@ -38,7 +38,7 @@ def goes_on(layout):
     manifest, _, damaged = load_newest(layout, final=False)
     assert damaged == []
     log = Journal(layout.journal, journal.read(layout.journal))
-    store = Store(layout, log, RUN, "plan", VERSIONS)
+    store = Store(layout, log, RUN, "plan", VERSIONS, shared=0)
     store.remember(manifest)
     log.append(
         AttemptStarted(
@@ -210,16 +210,15 @@ def harm_what_nobody_needs(layout):
     return pack
 
 
-def test_directories_that_are_gone_are_made_again(layout):
-    shutil.rmtree(layout.checkpoints)
+def test_where_all_checkpoints_are_gone_nothing_is_touched(layout):
+    """The packs stay where they are: put back, the manifests find them."""
+    aside = layout.root.with_name("aside")
+    layout.checkpoints.rename(aside)
     assert {item.file for item in verify(layout).findings} >= {"checkpoints"}
-    done = repair(layout)
-    # The packs have no checkpoint any more; the journal knows of checkpoints that are gone.
-    assert len(done.moved) == len(list((layout.lost / "packs").iterdir()))
-    assert {item.file for item in done.unmended} == {
-        "checkpoints/0000000003.json",
-        "checkpoints/0000000003-final.json",
-    }
+    done = untouched(layout, lambda: repair(layout))
+    assert (done.moved, done.checkpoints) == ((), 0)
+    assert "none of the checkpoints is there and sound" in done.unmended[0].problem
+    aside.rename(layout.checkpoints)
     assert verify(layout).findings == ()
 
 
@@ -328,7 +327,8 @@ def test_where_no_checkpoint_is_sound_nothing_is_touched(layout):
         flip(path)
     done = untouched(layout, lambda: repair(layout))
     assert (done.moved, done.checkpoints) == ((), 0)
-    assert "none of the checkpoints is sound" in done.unmended[0].problem
+    assert "none of the checkpoints is there and sound" in done.unmended[0].problem
+    assert done.unmended[0].file == "checkpoints"
     assert len(done.unmended) == 4
 
 

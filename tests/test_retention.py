@@ -397,6 +397,7 @@ def test_leaders_are_the_best_epochs_so_far(mode, expected):
 
 def test_going_back_deletes_what_is_beyond_and_nothing_else(tmp_path):
     layout = make_run(tmp_path / "run", 1, 2, 3, 4)
-    Pruner(layout, Keep()).undo(2)
+    pruner = Pruner(layout, Keep())
+    pruner.undo(pruner.beyond(2))
     assert [path.name for path in layout.manifests()] == ["0000000001.json", "0000000002.json"]
     assert load_newest(layout, final=True)[0].position.total == 2

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -210,6 +211,31 @@ def test_when_no_checkpoint_is_sound_it_says_so_and_fresh_goes_on(digits, tmp_pa
         run.fit(make_model(), x[:320], y[:320], verbose=0)
     run.fit(make_model(), x[:320], y[:320], verbose=0, fresh=True)
     assert run.status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("lose", "says"),
+    [
+        (lambda root: (root / "run.json").unlink(), "its run.json is gone. Put a copy of it back"),
+        (lambda root: (root / "run.json").write_text("{}"), "Put a copy of it back"),
+        (lambda root: shutil.rmtree(root / "checkpoints"), "had checkpoints, as its journal tells"),
+    ],
+    ids=["run.json gone", "run.json damaged", "checkpoints gone"],
+)
+def test_a_run_that_lost_what_only_a_copy_can_mend_is_not_begun_anew(lose, says, digits, tmp_path):
+    x, y = digits
+    run = holdfast.Run(tmp_path / "run")
+    run.fit(make_model(), x[:320], y[:320], verbose=0)
+    packs = sorted(run.path.glob("packs/*"))
+    lose(run.path)
+    with pytest.raises(errors.HoldfastError) as refused:
+        run.fit(make_model(), x[:320], y[:320], verbose=0)
+    assert says in str(refused.value)
+    assert "fresh=True" in str(refused.value)
+    assert sorted(run.path.glob("packs/*")) == packs
+    run.fit(make_model(), x[:320], y[:320], verbose=0, fresh=True)
+    assert run.status == "finished"
+    assert sorted((tmp_path / "run.old-1").glob("packs/*"))
 
 
 def test_what_a_callback_cannot_keep_is_named_before_the_first_step(digits, tmp_path):

@@ -60,7 +60,7 @@ class TinyRun:
         if not self.layout.identity.exists():
             write_identity(self.layout, Identity(RUN, 1.5, VERSIONS, {"epochs": 2}, None))
         self.journal = Journal(self.layout.journal, journal.read(self.layout.journal))
-        self.store = Store(self.layout, self.journal, RUN, "plan", VERSIONS)
+        self.store = Store(self.layout, self.journal, RUN, "plan", VERSIONS, shared=0)
 
     def __enter__(self):
         return self

@@ -130,7 +130,7 @@ class _Attempt:
     def __init__(self, layout, log, course, manifest):
         self.layout, self.journal, self.course, self.manifest = layout, log, course, manifest
         identity = load_identity(layout)
-        self.store = Store(layout, log, identity.id, "plan", VERSIONS)
+        self.store = Store(layout, log, identity.id, "plan", VERSIONS, shared=0)
         if manifest is not None:
             self.store.remember(manifest)
         self.pruner = Pruner(layout, KEEP)
@@ -176,7 +176,7 @@ class _Attempt:
         self.journal.append(event)
         self.journal.sync()
         self.course.promise(back)  # what is undone is promised no longer
-        self.pruner.undo(POINT)
+        self.pruner.undo(self.pruner.beyond(POINT))
         return State(back.total, 1, back.changing, back.rows)
 
     def save(self, state, *, final=False):

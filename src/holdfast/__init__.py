@@ -44,6 +44,8 @@ def __getattr__(name: str) -> Any:
     """Import a callback when it is asked for."""
     if name not in _CALLBACKS:
         hint = errors.did_you_mean(name, __all__)
+        if hasattr(errors, name):
+            hint = f" (did you mean 'holdfast.errors.{name}'?)"
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}{hint}")
     from importlib import import_module
 

@@ -129,6 +129,10 @@ class KeyboardInterrupted(Interrupted, KeyboardInterrupt):
     """Training stopped on Ctrl-C, after its state was saved."""
 
 
+ANEW = "To train anew, use fresh=True: this run is moved aside and kept."
+"""The way out where a run cannot be gone on with."""
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the nearest of `words`, or an empty string."""
     near = difflib.get_close_matches(word, list(words), n=1)

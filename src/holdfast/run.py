@@ -21,12 +21,13 @@ from holdfast.errors import (
     NoCheckpointError,
     NotARunError,
     PlanError,
+    RunError,
     did_you_mean,
 )
 from holdfast.events import AttemptStarted, Failed, Finished, Stopped
 from holdfast.history import Curves
 from holdfast.store import journal, lock, retention
-from holdfast.store.checkpoints import load_manifest, load_newest
+from holdfast.store.checkpoints import load_manifest, load_newest, settle
 from holdfast.store.identity import Identity, load_identity, run_id
 from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
@@ -99,6 +100,8 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not os.fspath(path):
+            raise RunError("the path of a run is empty; is a variable not set?")
         # Absolute, since a callback may change the working directory.
         self.path = Path(path).absolute()
         self._layout = Layout(self.path)
@@ -470,14 +473,15 @@ class Run:
         try:
             if held.took_over is not None:
                 print(f"holdfast: took over the lock of {held.took_over}", file=sys.stderr)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a repair says so
+                settle(self._layout)
             yield
         finally:
             held.release()
 
     def _monitor(self) -> tuple[str | None, str]:
         """Return by which metric, and which way, the run's best epoch was last judged."""
-        turns = self.journal().turns
-        starts = [turn.event for turn in turns if isinstance(turn.event, AttemptStarted)]
+        starts = self.journal().attempts()
         last = starts[-1] if starts else None
         return (last.monitor, last.mode) if last and last.monitor else (None, "auto")
 

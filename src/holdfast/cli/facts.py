@@ -6,6 +6,7 @@ Owns which facts there are and their names, which are the keys of the JSON. Leav
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -263,7 +264,7 @@ def _best(run: Run) -> Path | None:
 def _attempts(events: Sequence[Event], status: str) -> list[Attempt]:
     begun = [n for n, event in enumerate(events) if isinstance(event, AttemptStarted)]
     found = []
-    for begin, end in zip(begun, [*begun[1:], len(events)], strict=True):
+    for begin, end in itertools.pairwise([*begun, len(events)]):
         started = events[begin]
         assert isinstance(started, AttemptStarted)
         last = end == len(events)

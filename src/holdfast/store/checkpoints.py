@@ -43,6 +43,7 @@ from holdfast.types import Array, Snapshot
 Contents = TypeVar("Contents")
 
 _LISTINGS = 20
+_SHARED = 1 << 16
 # Threads that read: what one has read it checks while another reads.
 _READERS = 2
 # Below this, threads cost more than they save.
@@ -131,21 +132,43 @@ def newest_sound(layout: Layout) -> Manifest | None:
 
 
 class Store:
-    """The checkpoints of a run, open for writing by the one process that holds its lock."""
+    """The checkpoints of a run, open for writing by the one process that holds its lock.
+
+    Args:
+        layout: of the run.
+        journal: is made durable before each commit.
+        run: the run's id.
+        plan: the fingerprint of the plan.
+        versions: of what writes.
+        shared: the least size, in bytes, of an array that is not written again where it has not
+            changed. Smaller ones cost nothing, and one damaged byte should not cost all
+            checkpoints.
+    """
 
     def __init__(
-        self, layout: Layout, journal: Journal, run: str, plan: str, versions: Mapping[str, str]
+        self,
+        layout: Layout,
+        journal: Journal,
+        run: str,
+        plan: str,
+        versions: Mapping[str, str],
+        shared: int = _SHARED,
     ) -> None:
         self.layout = layout
         self.run = run
         self._journal = journal
         self._plan = plan
         self._versions = versions
+        self._shared = shared
         self._stored: dict[tuple[str, str], Entry] = {}
 
     def remember(self, manifest: Manifest) -> None:
         """Take the arrays of a checkpoint that stands as written: they need not be again."""
-        self._stored = {(entry.name, entry.blake3): entry for entry in manifest.arrays}
+        self._stored = {
+            (entry.name, entry.blake3): entry
+            for entry in manifest.arrays
+            if entry.size >= self._shared
+        }
 
     def commit(self, snapshot: Snapshot) -> Committed:
         """Write a snapshot as a checkpoint. It is durable when this returns.
@@ -217,7 +240,7 @@ class Store:
         """Write what is left of packs that are mostly dead, and of those gone, to `pack`.
 
         Such a pack would stay for the sake of what is left of it. So what never changes is
-        written twice at most, and packs are less than half of bytes that nobody needs.
+        seldom written more than twice, and packs are less than half of bytes that nobody needs.
 
         Returns the entries as they are now, and the bytes written.
         """
@@ -241,7 +264,7 @@ class Store:
         """Return how many bytes a pack holds; one that cannot be used counts as endless."""
         try:
             held = packs.data_size(self.layout.packs / pack)
-        except (FileNotFoundError, DamagedError):
+        except (OSError, DamagedError):
             return math.inf
         return held if held >= needed else math.inf
 

@@ -205,6 +205,8 @@ class Appender:
         self._young = bytearray()
         self._odd = False
         self._guard = threading.Lock()
+        # Of two at once the kernel would tell one alone that it failed.
+        self._syncing = threading.Lock()
 
     def append(self, data: Buffer) -> None:
         """Append `data`; where that fails, no part of it stays, and all of it comes later."""
@@ -221,18 +223,19 @@ class Appender:
 
     def sync(self) -> None:
         """Make all that was appended durable."""
-        with self._guard:
-            self._write()
-            count = len(self._young)
-        try:
-            self._file.sync()
-        except BaseException:
+        with self._syncing:
             with self._guard:
-                self._written, self._odd = self._durable, True
-            raise
-        with self._guard:
-            self._durable += count
-            del self._young[:count]
+                self._write()
+                count = len(self._young)
+            try:
+                self._file.sync()
+            except BaseException:
+                with self._guard:
+                    self._written, self._odd = self._durable, True
+                raise
+            with self._guard:
+                self._durable += count
+                del self._young[:count]
 
     def close(self) -> None:
         """Close the file. What was appended since the last `sync` is not made durable."""

@@ -81,6 +81,10 @@ class Record:
         cut = {offset for offset, _ in self.lost if offset >= durable}
         return [offset for offset in self.damaged if offset not in cut]
 
+    def attempts(self) -> list[AttemptStarted]:
+        """Return all attempts, in order."""
+        return [turn.event for turn in self.turns if isinstance(turn.event, AttemptStarted)]
+
     @property
     def events(self) -> list[Event]:
         """All events. For a long journal `of` takes less memory."""

@@ -174,6 +174,13 @@ def _files(folder: Path) -> Iterator[Path]:
     # committed before that is not in the list yet.
     try:
         with os.scandir(folder) as entries:
-            yield from [Path(entry.path) for entry in entries if entry.is_file()]
+            yield from [Path(entry.path) for entry in entries if _is_file(entry)]
     except (FileNotFoundError, NotADirectoryError):
         return
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # such as a link that leads to itself
+        return False

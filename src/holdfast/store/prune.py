@@ -98,14 +98,17 @@ class Pruner:
         )
         return Pruned(tuple(decisions), removed, freed, unneeded)
 
-    def undo(self, total: int) -> None:
-        """Delete the checkpoints of steps beyond `total`: the training went back to there.
+    def beyond(self, total: int) -> list[Path]:
+        """Return the manifests of steps beyond `total`."""
+        return [path for path in self._layout.manifests() if self._layout.step(path) > total]
+
+    def undo(self, manifests: Sequence[Path]) -> None:
+        """Delete checkpoints of a course that the training went back on.
 
         One that a cut brings back is of a training that goes back once more.
         """
-        beyond = [path for path in self._layout.manifests() if self._layout.step(path) > total]
         self._refresh()
-        self._remove(beyond[::-1])
+        self._remove(sorted(manifests, key=self._layout.step, reverse=True))
 
     def _remove(self, manifests: Sequence[Path]) -> None:
         """Delete manifests, given the newest first: one goes, durably, before those it pins."""

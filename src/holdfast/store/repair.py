@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast.errors import DamagedError, NewerFormatError
+from holdfast.errors import ANEW, DamagedError, NewerFormatError
 from holdfast.events import AttemptStarted, Repaired
 from holdfast.store import files, journal, packs
 from holdfast.store.checkpoints import load_manifest
@@ -35,7 +35,6 @@ from holdfast.store.layout import Layout, temporary
 from holdfast.store.verify import Examined, Finding, examine, finding, is_foreign
 
 _PIECE = 1 << 20
-_ANEW = "To train anew, use fresh=True: this run is moved aside and kept."
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,9 @@ def repair(layout: Layout) -> Repair:
         problem = finding(layout, layout.identity, error).problem
         return _left(
             examine(layout),
+            layout.identity,
             f"{problem}. It cannot be mended, and nothing was moved: put a copy of it back. The "
-            f"weights of the checkpoints can be read with Run.load_weights. {_ANEW}",
+            f"weights of the checkpoints can be read with Run.load_weights. {ANEW}",
         )
     found = examine(layout)
     newer = [error for error in found.obscure.values() if isinstance(error, NewerFormatError)]
@@ -89,16 +89,22 @@ def repair(layout: Layout) -> Repair:
     if others and found.run not in others:
         return _left(
             found,
+            layout.identity,
             f"it is of the run {found.run}, and all else is of the run {' and '.join(others)}. "
-            f"Nothing was moved: put back the one that belongs here. {_ANEW}",
+            f"Nothing was moved: put back the one that belongs here. {ANEW}",
         )
-    if found.broken and not found.sound:
+    if (found.broken or found.gone) and not found.sound:
         return _left(
             found,
-            "none of the checkpoints is sound, and nothing was moved: a copy of a file that is "
-            f"damaged may still make one whole. {_ANEW}",
+            layout.checkpoints,
+            "none of the checkpoints is there and sound, and nothing was moved: a copy of a file "
+            f"that is damaged or gone may still make one whole. {ANEW}",
         )
-    refused = {path: error for path, error in found.packs.items() if isinstance(error, OSError)}
+    refused = {
+        path: error
+        for path, error in found.packs.items()
+        if found.obscure or isinstance(error, OSError)
+    }
     wrong = {**found.obscure, **refused}
     obscure = [finding(layout, path, error) for path, error in wrong.items()]
     work = _Work(found)
@@ -111,12 +117,11 @@ def repair(layout: Layout) -> Repair:
     )
 
 
-def _left(found: Examined, why: str) -> Repair:
-    """Return that nothing was done, and why; the reason stands first."""
-    name = found.layout.identity.name
-    other = [item for item in found.findings() if item.file != name]
+def _left(found: Examined, path: Path, why: str) -> Repair:
+    """Return that nothing was done, and why; the reason, which is about `path`, stands first."""
+    other = [item for item in found.findings() if item.file != path.name]
     return Repair(
-        (), (), (Finding(name, why), *other, *found.gone, *found.lone()), len(found.sound)
+        (), (), (Finding(path.name, why), *other, *found.gone, *found.lone()), len(found.sound)
     )
 
 
@@ -128,8 +133,8 @@ def _named(found: Examined) -> set[str]:
             named.add(load_manifest(path, None).run)
         except (DamagedError, OSError):
             continue
-    events = found.record.of(AttemptStarted) if found.record else ()
-    named |= {event.run for event in events if isinstance(event, AttemptStarted) and event.run}
+    attempts = found.record.attempts() if found.record else []
+    named |= {event.run for event in attempts if event.run}
     return named
 
 

@@ -210,10 +210,11 @@ def _examine_manifest(found: Examined, path: Path, checked: set[Entry]) -> None:
 
 def _examine_packs(found: Examined) -> None:
     """Look at what no checkpoint reads of a pack that it needs: the rest of the header, others."""
-    for name in sorted(found.needed()):
+    for name, entries in sorted(found.needed().items()):
         path = found.layout.packs / name
         try:
-            packs.check(path)
+            with packs.Pack(path) as pack:
+                pack.check({name: entry.blake3 for name, entry in entries.items()})
         except FileNotFoundError:  # pruned by the run's writer
             continue
         except (DamagedError, OSError) as error:
@@ -237,8 +238,8 @@ def _examine_journal(found: Examined) -> None:
     ]
     problems.extend(
         f"attempt {event.attempt} is of the run {event.run}, and this is the run {found.run}"
-        for event in record.of(AttemptStarted)
-        if isinstance(event, AttemptStarted) and is_foreign(event, found.run)
+        for event in record.attempts()
+        if is_foreign(event, found.run)
     )
     if record.size < found.recorded:
         problems.append(

@@ -29,7 +29,7 @@ from holdfast.state import rng
 from holdfast.state.snapshot import Course, restore
 from holdfast.state.values import from_array
 from holdfast.store import journal
-from holdfast.store.checkpoints import Store, load_newest
+from holdfast.store.checkpoints import Store
 from holdfast.store.identity import load_identity
 from holdfast.store.journal import Journal, Record
 from holdfast.store.layout import Layout
@@ -45,7 +45,9 @@ from holdfast.training.opening import (
     Found,
     begin,
     find,
+    load,
     note_trained,
+    read_journal,
     refusing,
     versions,
     writing,
@@ -79,13 +81,13 @@ def train(
     """
     reporter = Reporter(plan.verbose, plan.epochs)
     with writing(layout, fresh, take_over, reporter):
-        record = journal.skim(layout.journal)
+        record = read_journal(layout)
         found = find(layout, plan, model, record, reporter)
         if found is not None and found[0].final:
             if is_finished(found, plan.epochs):
                 return give_finished(layout, model, plan, record, found, reporter)
-            manifest, arrays, _ = load_newest(layout, final=False)
-            found = manifest, arrays
+            found = None  # memory holds one of them
+            found = load(layout, reporter, final=False)
         if found is None:
             begin(layout, model, plan)
         return _attempt(layout, model, plan, record, found, every, keep, interruption, reporter)
@@ -129,7 +131,7 @@ def _attempt(
         for callback in hosted(plan.callbacks):
             callback.check(names, validates=plan.validation is not None)
         keep = judged(keep, model, plan, names)
-        check_room(layout, model, engine.values(), keep, plan.epochs - position.epoch)
+        check_room(layout, model, engine.values(), keep, every, plan, position)
         course = Course(seed=seed, rows=history.rows)
         said: list[str] = []
         if found:
@@ -181,7 +183,7 @@ def _attempt(
             if found is None:
                 loop.save_beginning()
             loop.run()
-        tell(history, journal.skim(layout.journal))
+        tell(history, layout)
     for line in closing_lines(history, loop.why, layout.root):
         reporter.say(line)
     return history

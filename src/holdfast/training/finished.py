@@ -6,15 +6,17 @@ Owns giving the model and the callbacks what the training left them with.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from holdfast.callbacks.history import History
-from holdfast.events import Finished
+from holdfast.events import Event, Finished
 from holdfast.state import callbacks as callback_state
 from holdfast.state import variables
 from holdfast.state.snapshot import load_course
 from holdfast.store import journal
 from holdfast.store.ending import complete
+from holdfast.store.identity import run_id
 from holdfast.store.journal import Record
 from holdfast.store.layout import Layout
 from holdfast.training.ending import why_it_ended
@@ -48,7 +50,7 @@ def give_finished(
     history = History()
     history.set_model(model)
     history.restore(load_course(manifest.state, named).rows)
-    tell(history, journal.skim(layout.journal))
+    tell(history, layout)
     model.history = history
     why = "stopped by a callback, so more epochs change nothing" if stopped else "all epochs done"
     reporter.say(
@@ -58,6 +60,14 @@ def give_finished(
     return history
 
 
-def tell(history: History, record: Record) -> None:
-    """Tell a history what else happened, while the run's files are there for sure."""
-    history.tell(record.lived, later=record.size > _LONG)
+def tell(history: History, layout: Layout) -> None:
+    """Tell a history what else happened: now, or of a long journal when somebody asks.
+
+    By then another run may be in the place of this one, which has nothing to tell of it.
+    """
+    record, run = journal.skim(layout.journal), run_id(layout)
+
+    def lived(*kinds: type[Event]) -> Iterable[Event]:
+        return record.lived(*kinds) if run_id(layout) == run else ()
+
+    history.tell(lived, later=record.size > _LONG)

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,7 @@ class Keeper:
         self._pruner = pruner
         self._writer = Writer(store, pruner, self._told)
         self._waiting: dict[Position, _Copy] = {}
-        self._undone: int | None = None
+        self._undone: set[Path] = set()
         self._saved = saved
         self._error: OSError | None = None
         self._warned = False
@@ -228,15 +229,14 @@ class Keeper:
         self._waiting = {
             position: item for position, item in self._waiting.items() if position <= event.to
         }
-        self._undone = event.to.total
+        self._undone.update(self._pruner.beyond(event.to.total))
         self._undo()
 
     def _undo(self) -> None:
         """Delete checkpoints of what was undone; where the disk fails, again before the next."""
-        if self._undone is not None:
-            with contextlib.suppress(OSError):
-                self._pruner.undo(self._undone)
-                self._undone = None
+        with contextlib.suppress(OSError):
+            self._pruner.undo(list(self._undone))
+            self._undone.clear()
 
     def _flush(self) -> None:
         self.settle()
@@ -338,6 +338,9 @@ class Keeper:
         if self._saved is None:
             return f"Nothing was saved in {path}: the same program starts anew."
         step = self._saved.total
+        present = self._store.layout.manifests()
+        if not any(self._store.layout.step(found) == step for found in present):
+            return f"What was saved in {path}, of step {step}, is there no longer."
         return f"The same program goes on from step {step}, which is saved in {path}."
 
     def _told(self, outcome: Outcome) -> None:
@@ -351,6 +354,9 @@ class Keeper:
             return
         if not outcome.final:
             self._waiting.pop(outcome.position, None)
+        # In the place of one that could not be deleted there may be a new one now.
+        path = self._store.layout.manifest(outcome.position.total, final=outcome.final)
+        self._undone.discard(path)
         self._saved = outcome.position
         self._record(
             CheckpointCommitted(

@@ -15,10 +15,10 @@ from weakref import WeakSet
 import keras
 import numpy as np
 
-from holdfast.errors import NoCheckpointError, PlanChangedError, RunError
+from holdfast.errors import ANEW, DamagedError, NoCheckpointError, PlanChangedError, RunError
 from holdfast.events import CheckpointCommitted
 from holdfast.state.values import from_array
-from holdfast.store import files
+from holdfast.store import files, journal
 from holdfast.store.checkpoints import load_newest, settle
 from holdfast.store.identity import begin as make_run
 from holdfast.store.identity import load_identity
@@ -31,7 +31,9 @@ from holdfast.training.plan import Plan
 from holdfast.training.progress import Reporter
 from holdfast.types import Array, Json
 
-_ANEW = "To train anew, use fresh=True: this run is moved aside and kept."
+_ONLY_FINAL = (
+    "What the training returned is sound, but more epochs go on from the checkpoint before it."
+)
 
 Found = tuple[Manifest, list[Array]]
 """A checkpoint to go on from."""
@@ -58,7 +60,7 @@ def writing(layout: Layout, fresh: bool, take_over: bool, reporter: Reporter) ->
     try:
         if lock.took_over is not None:
             reporter.insist(f"took over the lock of {lock.took_over}")
-        if fresh and is_run(layout.root):
+        if fresh and (is_run(layout.root) or layout.manifests()):
             with refusing(layout):
                 aside = layout.aside()
                 files.move(layout.root, aside)
@@ -98,35 +100,67 @@ def _check_place(layout: Layout) -> None:
             )
 
 
+def read_journal(layout: Layout) -> Record:
+    """Read the run's journal, as far as an attempt needs it."""
+    try:
+        return journal.skim(layout.journal)
+    except OSError as error:
+        raise RunError(
+            f"{layout.journal} cannot be read: {error.strerror}. The training itself is in the "
+            f"checkpoints: `holdfast verify {layout.root} --repair` moves the journal out of the "
+            "way."
+        ) from error
+
+
 def find(
     layout: Layout, plan: Plan, model: Any, record: Record, reporter: Reporter
 ) -> Found | None:
     """Return the newest sound checkpoint, or None for a run that has none yet."""
     if not is_run(layout.root):
-        return None
-    identity = load_identity(layout)
+        if not layout.manifests():
+            return None
+        raise RunError(
+            f"{layout.root} has checkpoints, and its {layout.identity.name} is gone. Put a copy of "
+            f"it back. {ANEW}"
+        )
+    with refusing(layout):
+        try:
+            identity = load_identity(layout)
+        except DamagedError as error:
+            raise DamagedError(f"{error}. Put a copy of it back. {ANEW}") from None
     if not layout.manifests():
         if next(record.newest(CheckpointCommitted), None) is None:
             return None  # nothing was trained: whatever is asked for now is the plan
         raise NoCheckpointError(
             f"{layout.root} had checkpoints, as its journal tells, and they are gone. Put "
-            f"{layout.checkpoints.name}/ and {layout.packs.name}/ back. {_ANEW}"
+            f"{layout.checkpoints.name}/ and {layout.packs.name}/ back. {ANEW}"
         )
     with refusing(layout):
         settle(layout)
+    with refusing(layout):
+        found = load(layout, reporter, final=True)
+    _compare(layout, identity.plan, plan, found, model)
+    if record.damage(found[0].journal) or record.size < found[0].journal:
+        reporter.insist(
+            f"{layout.journal} is damaged: some of the curves are lost, and nothing of the "
+            f"training. See: holdfast verify {layout.root} --repair"
+        )
+    return found
+
+
+def load(layout: Layout, reporter: Reporter, *, final: bool) -> Found:
+    """Return the newest sound checkpoint, with or without final ones; says what it passed over.
+
+    Raises:
+        NoCheckpointError: none is sound.
+    """
     try:
-        manifest, arrays, damaged = load_newest(layout, final=True)
+        manifest, arrays, damaged = load_newest(layout, final=final)
     except NoCheckpointError as error:
-        raise NoCheckpointError(f"{error}\n{_ANEW}") from None
-    _compare(layout, identity.plan, plan, (manifest, arrays), model)
+        only = "" if final else f"\n{_ONLY_FINAL}"
+        raise NoCheckpointError(f"{error}{only}\n{ANEW}") from None
     for finding in damaged:
         reporter.insist(f"a newer checkpoint is damaged and was passed over: {finding}")
-    lines = len(record.damage(manifest.journal))
-    if lines:
-        reporter.insist(
-            f"{layout.journal} is damaged, so that some of the curves are lost, and nothing of "
-            f"the training: {lines} of its lines are not what was written"
-        )
     return manifest, arrays
 
 

@@ -16,10 +16,19 @@ from holdfast.errors import NoRoomError
 from holdfast.state import variables
 from holdfast.store.layout import Layout
 from holdfast.store.retention import Keep
+from holdfast.training.cadence import Every
+from holdfast.training.plan import Plan
+from holdfast.types import Position
 
 
 def check_room(
-    layout: Layout, model: Any, values: Sequence[Any], keep: Keep, epochs_left: int
+    layout: Layout,
+    model: Any,
+    values: Sequence[Any],
+    keep: Keep,
+    every: Every,
+    plan: Plan,
+    position: Position,
 ) -> None:
     """Refuse a training whose checkpoints the disk cannot hold.
 
@@ -32,7 +41,9 @@ def check_room(
         model: whose variables are saved.
         values: of its variables, in the order of `variables.groups`.
         keep: which checkpoints stay.
-        epochs_left: how many epochs are to be trained.
+        every: when they are taken.
+        plan: of the training.
+        position: where it begins.
 
     Raises:
         NoRoomError: there is not enough; what is needed, what is free and the ways out are named.
@@ -41,16 +52,30 @@ def check_room(
     sizes = [value.nbytes for value in values]
     once = sum(sizes[trainable : trainable + fixed])
     each = sum(sizes) - once
-    count = keep.last + keep.best + 1
-    if keep.every_epochs:
-        count += epochs_left // keep.every_epochs
+    count = _most_at_once(keep, every, plan, position)
     needed = once + count * each
     usage = shutil.disk_usage(layout.root)
     room = usage.free + sum(path.stat().st_size for path in layout.all_packs())
     if usage.total and room < needed:  # some file systems do not say how large they are
+        fewer = ""
+        if once + 2 * each <= room:
+            fewer = ", or keep fewer, such as keep=holdfast.Keep(last=1, best=0)"
         raise NoRoomError(
             f"{layout.root} will need {decimal(needed)} for {count} checkpoints of "
-            f"{decimal(once + each)} ({keep} and the one being written), and the disk has "
-            f"{decimal(room)} for them. Make room, choose a directory on another disk, or keep "
-            "fewer, such as keep=holdfast.Keep(last=1, best=0)."
+            f"{decimal(once + each)} (those that keep={keep} keeps, and the one being written), "
+            f"and the disk has {decimal(room)} for them. Make room, or choose a directory on "
+            f"another disk{fewer}."
         )
+
+
+def _most_at_once(keep: Keep, every: Every, plan: Plan, position: Position) -> int:
+    """Return how many checkpoints there will be at once.
+
+    How many the clock will have taken nobody knows: one an epoch is counted.
+    """
+    epochs = max(plan.epochs - position.epoch, 0)
+    taken = 2 + epochs
+    if every.steps is not None:
+        taken += epochs * plan.train.schedule.steps(position.epoch) // every.steps
+    count = min(keep.last, taken) + min(keep.best, epochs) + 1
+    return count + (epochs // keep.every_epochs if keep.every_epochs else 0)

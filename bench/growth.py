@@ -116,11 +116,11 @@ def opening(path: Path) -> dict:
 
     from holdfast.state import snapshot
     from holdfast.store import journal
-    from holdfast.training import attempt, opening
+    from holdfast.training import opening
 
     spent = [0.0]
     for module, name in (
-        (journal, "skim"), (opening, "load_newest"), (attempt, "load_newest"),
+        (journal, "skim"), (opening, "load_newest"),
         (snapshot, "load_course"),
     ):  # fmt: skip
         clocked(module, name, spent)

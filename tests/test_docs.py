@@ -1,5 +1,6 @@
 """Every program and command that the documents show is run here."""
 
+import json
 import os
 import re
 import shlex
@@ -157,3 +158,20 @@ def test_the_benchmark_of_kills(tmp_path):
         r"holdfast +unreadable after 0 of 5, worse than reported after 0", found.stdout
     )
     assert re.search(r"keras +unreadable after \d of 5, ", found.stdout)
+
+
+def test_the_benchmark_of_the_store(tmp_path):
+    command = [sys.executable, str(ROOT / "bench" / "store.py"), "--rounds", "1"]
+    found = run([*command, "--only", "stall", "--size", "1"], tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"holdfast +0\.\d+ .*\d\.\d\d$", found.stdout, re.MULTILINE)
+    found = run([*command, "--one", "files", "1", "--folder", str(tmp_path)], tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert {"commit", "restore"} <= set(json.loads(found.stdout.splitlines()[-1]))
+
+
+def test_the_benchmark_of_long_runs(tmp_path):
+    command = [sys.executable, str(ROOT / "bench" / "growth.py"), "--rounds", "1", "--only", "ls"]
+    found = run(command, tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "holdfast ls: seconds for 1000 runs" in found.stdout

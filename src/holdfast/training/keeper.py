@@ -234,6 +234,9 @@ class Keeper:
 
     def _undo(self) -> None:
         """Delete checkpoints of what was undone; where the disk fails, again before the next."""
+        if not self._undone:
+            return
+        self._writer.wait()  # it prunes too
         with contextlib.suppress(OSError):
             self._pruner.undo(list(self._undone))
             self._undone.clear()

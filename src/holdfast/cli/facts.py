@@ -138,7 +138,7 @@ def row(run: Run, name: str) -> Row:
     except (StoreError, OSError) as error:
         problem = reason(error) if isinstance(error, OSError) else str(error)
         return Row(name, str(run.path), "unreadable", size, changed, problem=problem)
-    started = [turn.event for turn in record.turns if isinstance(turn.event, AttemptStarted)]
+    started = record.attempts()
     if ended is not None and ended.total > position.total:
         position = Position(ended.epoch + 1, 0, ended.total)
     return Row(

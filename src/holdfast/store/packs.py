@@ -133,19 +133,6 @@ class NewPack:
             self._file.write(len(text).to_bytes(8, "little") + text, 0)
 
 
-def check(path: Path) -> None:
-    """Read a whole pack and check it by itself: every byte is as Holdfast wrote it.
-
-    Takes little memory, however large the pack is.
-
-    Raises:
-        DamagedError: it is not.
-        OSError: it cannot be read, or is not there.
-    """
-    with Pack(path) as pack:
-        pack.check()
-
-
 def data_size(path: Path) -> int:
     """Return the bytes of the arrays in a pack, as its length and its header's say.
 
@@ -211,10 +198,16 @@ class Pack:
         return dtype, shape, end - begin
 
     def check(self, known: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Check the pack by itself; see the function `check`.
+        """Read the whole pack and check it by itself: every byte is as Holdfast wrote it.
+
+        Takes little memory, however large the pack is.
 
         Args:
             known: sums, by name, of arrays that have just been read: they are not read again.
+
+        Raises:
+            DamagedError: it is not.
+            OSError: it cannot be read.
         """
         sums = self._sums
         if not isinstance(sums, dict) or not all(isinstance(text, str) for text in sums.values()):

@@ -247,10 +247,9 @@ def _started(
     keep: Keep,
     engine: Engine,
 ) -> AttemptStarted:
-    earlier = sum(isinstance(turn.event, AttemptStarted) for turn in record.turns)
     return AttemptStarted(
         time=time.time(),
-        attempt=earlier + 1,
+        attempt=len(record.attempts()) + 1,
         position=position,
         journal=found[0].journal if found else 0,
         epochs=plan.epochs,

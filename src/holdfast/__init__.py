@@ -8,7 +8,7 @@ before keras.
 from typing import TYPE_CHECKING, Any
 
 from holdfast import errors
-from holdfast.api import fit
+from holdfast.api import convert, fit, load_model, load_weights, save_model, save_weights
 from holdfast.config import choose_backend as _choose_backend
 from holdfast.run import Run
 from holdfast.store.retention import Keep
@@ -26,8 +26,13 @@ __all__ = [
     "ModelCheckpoint",
     "Rollback",
     "Run",
+    "convert",
     "errors",
     "fit",
+    "load_model",
+    "load_weights",
+    "save_model",
+    "save_weights",
 ]
 
 # Callbacks are Keras's: their modules import it.

@@ -15,6 +15,9 @@
     │   ├── NoCheckpointError   nothing there to load
     │   ├── NoRoomError         the disk cannot hold what the run will keep
     │   └── NotSavedError       the last state could not be written
+    ├── FormatError             a model's file is not sound, safe or known (also a ValueError)
+    │   ├── CustomObjectError   it has a part that only `custom_objects` can give
+    │   └── MismatchError       its arrays are not those of the model
     └── MissingExtraError       an optional dependency is not installed (also an ImportError)
 
     Interrupted                 outside the tree: a SystemExit, so that `except Exception` lets
@@ -101,6 +104,35 @@ class NoRoomError(StoreError):
 
 class NotSavedError(StoreError):
     """The last state of a training could not be written. The model in memory is still whole."""
+
+
+class FormatError(HoldfastError, ValueError):
+    """A file of a model is damaged, not safe to read, or of no kind that is known."""
+
+
+class CustomObjectError(FormatError):
+    """A file has a layer, function or class that only `custom_objects` can give."""
+
+
+class MismatchError(FormatError):
+    """A file's arrays are not those of the model.
+
+    `differences` lists each one as `(name, expected, found)`: the shape the model expects, or
+    `nothing`, and the shape the file has, or `nothing`.
+    """
+
+    def __init__(self, path: object, differences: Sequence[tuple[str, str, str]]) -> None:
+        self.differences = list(differences)
+        lines = [
+            f"  {name}: expected {expected}, found {found}"
+            for name, expected, found in self.differences
+        ]
+        super().__init__(
+            f"{path} does not hold the weights of this model:\n"
+            + "\n".join(lines)
+            + "\nBuild the model as it was when the file was written, or pass strict=False to load "
+            "what matches."
+        )
 
 
 class MissingExtraError(HoldfastError, ImportError):

@@ -14,6 +14,10 @@
 | `pythonify_logs` | the same numbers, in the same order, as callbacks are told |
 | `Layer._flatten_layers`, `finalize_state` | Normalization derives from what was loaded |
 | `Variable._value` | hands arrays back to a model without a check and copy a step |
+| `Variable._initialize`, the list of those not yet initialized | files: no array is made twice |
+| `Layer._trainable_variables`, `_non_trainable_variables` | what Keras saves of a layer itself |
+| `naming.to_snake_case` | names of groups in `.keras` and `.weights.h5` |
+| modules of `keras.src` already imported | which classes a configuration may name |
 | `global_state`, the global seed generator | random state that Keras has no call to read |
 
 Owns nothing else. Imports Keras: import this module where it is used.
@@ -21,10 +25,13 @@ Owns nothing else. Imports Keras: import this module where it is used.
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import keras
 from keras.src.backend.common import global_state
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
@@ -33,23 +40,30 @@ from keras.src.saving import saving_lib
 from keras.src.trainers.compile_utils import CompileMetrics, MetricsList
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+from keras.src.utils.naming import to_snake_case
 from keras.src.utils.python_utils import pythonify_logs
 
 __all__ = [
     "ArrayDataAdapter",
     "attach",
     "build",
+    "deferred",
     "epoch_logs",
     "finalize",
     "get_global_seed_generator",
     "hdf5",
+    "initialize",
     "loss_tracker",
     "metric_direction",
+    "own_variables",
     "packed",
     "prepare_saving",
     "pythonify_logs",
+    "saveable",
     "schedule",
     "set_global_seed_generator",
+    "set_value",
+    "to_snake_case",
     "train_validation_split",
 ]
 
@@ -144,6 +158,54 @@ def attach(variables: Iterable[Any], values: Sequence[Any]) -> None:
     """Make `values`, arrays of the backend, the values of a model's variables."""
     for variable, value in zip(variables, values, strict=True):
         variable._value = value
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Make the variables that are created within have shapes, and no values yet.
+
+    Nothing is drawn or allocated. Give each a value afterwards by `set_value` or `initialize`.
+    """
+    name = "uninitialized_variables"
+    before = global_state.get_global_attribute(name)
+    global_state.set_global_attribute(name, [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Keras would initialize them at the end of whatever scope comes next.
+        global_state.set_global_attribute(name, before or [])
+
+
+def set_value(variable: Any, array: Any) -> None:
+    """Give a variable its first value, or another."""
+    value = variable._convert_to_tensor(array, dtype=variable._dtype)
+    if variable._value is None:
+        variable._initialize(value)
+        variable._initializer = None
+    else:
+        variable.assign(value)
+
+
+def initialize(variables: Iterable[Any]) -> None:
+    """Give those that have no value the one that their initializer makes."""
+    for variable in variables:
+        if variable._value is None:
+            variable._deferred_initialize()
+
+
+def own_variables(layer: Any) -> list[Any]:
+    """Return the variables of a layer itself, without its inner layers', as Keras saves them."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+def saveable(module: str, name: str) -> type | None:
+    """Return a class of Keras's that can be in a configuration, or None. Imports nothing."""
+    found = getattr(sys.modules.get(module), name, None)
+    within = module == "keras" or module.startswith("keras.")
+    if within and isinstance(found, type) and hasattr(found, "from_config"):
+        return found
+    return None
 
 
 def finalize(model: Any) -> None:

@@ -364,7 +364,11 @@ class Run:
         return training[judged[0].name]
 
     def load_model(
-        self, which: str | int = "last", *, custom_objects: dict[str, Any] | None = None
+        self,
+        which: str | int = "last",
+        *,
+        custom_objects: dict[str, Any] | None = None,
+        compile: bool = True,  # noqa: A002
     ) -> Any:
         """Return a `keras.Model` with a checkpoint's weights, compiled as it was trained.
 
@@ -372,10 +376,12 @@ class Run:
             which: `last`; `best` (see `best`); or the step of a checkpoint.
             custom_objects: classes and functions of your own that the model is made of, by
                 name, as `keras.saving.load_model` takes them.
+            compile: compile it, with the optimizer's state of that moment.
 
         Raises:
             NoCheckpointError: there is no such checkpoint.
             DamagedError: its bytes are not what was written.
+            CustomObjectError: it has a class or function that `custom_objects` must give.
             MissingExtraError: Keras has no backend installed.
             StoreError: the model was not made of parts that Keras can build again.
         """
@@ -387,7 +393,8 @@ class Run:
         except ModuleNotFoundError as error:  # Keras without a backend does not import
             raise MissingExtraError(str(error.name), "jax", "Loading a model") from error
 
-        return build_model(self._layout, self._choose(which).path, custom_objects)
+        checkpoint = self._choose(which).path
+        return build_model(self._layout, checkpoint, custom_objects, compile=compile)
 
     def load_weights(self, model: Any, which: str | int = "last") -> None:
         """Give a model that you have built a checkpoint's weights.

@@ -1,6 +1,7 @@
 """Names of model files: patterns with names of metrics in braces, and what their endings mean.
 
-Owns which patterns and endings can be, and filling in. Leaves writing to `model_files`.
+Owns which patterns there can be, and filling in. Leaves what endings mean and writing to
+`formats/writing`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from holdfast.errors import PlanError, UnsupportedError, did_you_mean
-
-WEIGHTS = ".weights.h5"
-HDF5 = (".h5", ".hdf5")
-_TENSORFLOW = (".ckpt", ".tf", ".pb", "")
+from holdfast.errors import FormatError, PlanError, UnsupportedError, did_you_mean
+from holdfast.formats import writing
 
 
 class FileName:
@@ -28,7 +26,7 @@ class FileName:
 
     Raises:
         PlanError: no hook could fill it in; or its ending says another format than is asked for.
-        UnsupportedError: a format of TensorFlow's, which this version does not write.
+        UnsupportedError: a SavedModel, which is not written while a model trains.
     """
 
     def __init__(
@@ -104,29 +102,31 @@ def _check_ending(path: str, weights_only: bool) -> None:
 
     Raises:
         PlanError: the ending and `weights_only` contradict each other, or it is no format's.
-        UnsupportedError: a format of TensorFlow's, which this version does not write.
+        UnsupportedError: a SavedModel, which is not written while a model trains.
     """
-    name = path.rpartition("/")[2]
-    can = f"'{WEIGHTS}', '.h5' or '.hdf5'" if weights_only else "'.keras', '.h5' or '.hdf5'"
-    if name.endswith(WEIGHTS):
-        if not weights_only:
-            raise PlanError(
-                f"{path!r} names a file of weights, and the whole model was asked for: pass "
-                f"save_weights_only=True, or end the name in {can}"
-            )
-    elif name.endswith(".keras"):
-        if weights_only:
-            raise PlanError(
-                f"{path!r} names a file of a whole model, and the weights alone were asked for: "
-                f"leave save_weights_only out, or end the name in {can}"
-            )
-    elif not name.endswith(HDF5):
-        # A number's point in the name, as in `{val_loss:.2f}`, begins no ending.
-        ending = Path(name).suffix if "}" not in Path(name).suffix else ""
-        if ending in _TENSORFLOW:
+    name = Path(path.rpartition("/")[2])
+    ending = ".weights.h5" if name.name.endswith(".weights.h5") else writing.ending_of(name)
+    weights = ending in writing.WEIGHTS_ENDINGS
+    whole = ending in writing.MODEL_ENDINGS and ending != ".weights.h5"
+    if weights_only and whole and not weights:
+        raise PlanError(
+            f"{path!r} names a file of a whole model, and the weights alone were asked for: "
+            "leave save_weights_only out, or end the name in "
+            f"{writing.listed(writing.WEIGHTS_ENDINGS)}"
+        )
+    if not weights_only and weights and (not whole or ending == ""):
+        if writing.WEIGHTS_ENDINGS[ending] == "checkpoint":
             what = f"ends in {ending!r}" if ending else "has no ending"
             raise UnsupportedError(
-                f"{path!r} {what}: TensorFlow's checkpoints and SavedModels are not written by "
-                f"this version. End the name in {can}"
+                f"{path!r} {what}: TensorFlow's SavedModels are not written while a model trains, "
+                "and its checkpoints hold weights: pass save_weights_only=True, or end the name "
+                f"in {writing.listed(writing.MODEL_ENDINGS)}"
             )
-        raise PlanError(f"{path!r} ends in {ending!r}, which is no format of Keras's: use {can}")
+        raise PlanError(
+            f"{path!r} names a file of weights, and the whole model was asked for: pass "
+            f"save_weights_only=True, or end the name in {writing.listed(writing.MODEL_ENDINGS)}"
+        )
+    try:
+        (writing.weights_format if weights_only else writing.model_format)(name)
+    except FormatError as error:
+        raise PlanError(str(error)) from None

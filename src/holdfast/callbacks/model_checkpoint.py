@@ -21,6 +21,7 @@ from holdfast.callbacks.hosted import Hosted
 from holdfast.callbacks.model_files import Image, Saving
 from holdfast.callbacks.monitor import Monitor
 from holdfast.errors import NotSavedError, PlanError
+from holdfast.formats import writing
 from holdfast.store import files
 from holdfast.types import Json
 
@@ -55,8 +56,9 @@ class ModelCheckpoint(Hosted):
 
     Args:
         filepath: of the file. `{epoch:02d}`, `{batch}` and the names in the logs, such as
-            `{val_loss:.2f}`, are filled in; epochs are counted from 1. It ends in `.keras`, `.h5`
-            or `.hdf5` for the whole model, in `.weights.h5`, `.h5` or `.hdf5` for weights.
+            `{val_loss:.2f}`, are filled in; epochs are counted from 1. It ends in `.keras`, `.h5`,
+            `.hdf5` or `.safetensors` for the whole model; for weights in `.weights.h5`, `.h5`,
+            `.hdf5`, `.safetensors`, or in `.ckpt` or nothing for a TensorFlow checkpoint.
         monitor: the metric by which models are judged.
         verbose: 1 to print a line for each file.
         save_best_only: write a file only when the metric is better than ever before.
@@ -71,7 +73,7 @@ class ModelCheckpoint(Hosted):
     Raises:
         PlanError: an argument that cannot be used. `fit` raises it, before the first step,
             for a monitor or a name in `filepath` that no log will have.
-        UnsupportedError: a name that means one of TensorFlow's formats.
+        UnsupportedError: a name that means a SavedModel.
         NotSavedError: `fit` ended, and the disk had no place for the last file.
 
     Example:
@@ -245,7 +247,7 @@ class ModelCheckpoint(Hosted):
         self._epoch, self._unsaved = state["epoch"], state["unsaved"]
         # Of several names, one that is gone may have fallen out in an attempt that got further.
         top = self._top if self._judges and not self._name.names else []
-        gone = [path for _, path in top if not self._place(path).exists()]
+        gone = [path for _, path in top if not self._files(path)]
         if gone and not self._unsaved and self.host is not None:
             warnings.warn(
                 f"ModelCheckpoint: {gone[0]} is gone; the next model judged is saved",
@@ -313,7 +315,7 @@ class ModelCheckpoint(Hosted):
         if improved or self._among_best(value):
             fallen = self._enlist(value, path)
             if self._stands_already(value, path):
-                files.remove(map(self._place, fallen))
+                self._remove(fallen)
             else:
                 self._begin(self._due_now(path, epoch, value, said, fallen))
             return
@@ -335,7 +337,7 @@ class ModelCheckpoint(Hosted):
         The training is on its way there again: what was reported must not get worse meanwhile.
         """
         standing = None if self.host is None else self.host.score_of(path, self.monitor)
-        if standing is None or not self._place(path).exists():
+        if standing is None or not self._files(path):
             return False
         return value == standing or self._monitor.better(standing, value)
 
@@ -374,13 +376,19 @@ class ModelCheckpoint(Hosted):
             # The new one stands: now it may be told of, and those may go whose place it takes.
             if self.host is not None and due.score is not None:
                 self.host.tell_saved(due.path, due.epoch, self.monitor, due.score)
-            files.remove(map(self._place, due.fallen))
+            self._remove(due.fallen)
             self._say(due.said)
 
         self._saving = Saving(work)
 
     def _place(self, path: str) -> Path:
         return self._base / path
+
+    def _files(self, path: str) -> list[Path]:
+        return writing.files_of(self._place(path))
+
+    def _remove(self, paths: Sequence[str]) -> None:
+        files.remove([file for path in paths for file in self._files(path)])
 
     def _say(self, text: str) -> None:
         if self.verbose:

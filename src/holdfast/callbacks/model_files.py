@@ -1,7 +1,6 @@
 """Files of models: an image of a model in memory, and the file written of it in the background.
 
-Owns the image and the thread. Leaves names to `file_names`, the bytes of the formats to Keras,
-and durable replacing to `store/files`.
+Owns the image and the thread. Leaves names to `file_names`, and writing to `formats/writing`.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast import keras_private
-from holdfast.callbacks.file_names import HDF5, WEIGHTS
+from holdfast.formats import writing
 from holdfast.state import variables
-from holdfast.store import files
 
 
 @dataclass(frozen=True)
@@ -48,17 +46,11 @@ class Image:
 
         The file of that name stands as it was until the new one is whole and on the disk.
         """
-        files.make_directory(path.parent)
         keras_private.prepare_saving()
-        legacy = not path.name.endswith(WEIGHTS)
         # Both scopes are of this thread alone: training goes on with the values it has, and
         # nothing goes back to the device.
         with keras.device("cpu"), keras.StatelessScope(self.values):
-            if path.name.endswith(HDF5):
-                data = keras_private.hdf5(self.model, weights_only=weights_only, legacy=legacy)
-                files.replace_by(path, lambda aside: files.write_new(aside, [data]))
-            else:
-                files.replace_by(path, self.model.save)
+            (writing.save_weights if weights_only else writing.save_model)(self.model, path)
 
 
 class Saving:

@@ -1,7 +1,8 @@
 """The command line's entry: its verbs, its exit codes, and how an error reads.
 
 Owns which verbs there are and what becomes of an error that reaches the top. Leaves each verb
-to the file of its family. Imports neither Keras nor a backend, and matplotlib only to draw.
+to the file of its family. Imports neither Keras nor a backend, but to convert, and matplotlib only
+to draw.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from holdfast.cli import inspect, output, picture, prune
+from holdfast.cli import convert, inspect, inspect_file, output, picture, prune
 from holdfast.errors import HoldfastError
 
 app = typer.Typer(
@@ -25,7 +26,15 @@ app = typer.Typer(
     # Plain help is the same on every terminal, so the page made of it does not change.
     rich_markup_mode=None,
 )
-for _verb in (inspect.ls, inspect.show, inspect.verify, picture.plot, prune.prune):
+for _verb in (
+    inspect.ls,
+    inspect.show,
+    inspect.verify,
+    picture.plot,
+    prune.prune,
+    inspect_file.inspect,
+    convert.convert,
+):
     app.command()(_verb)
 
 
@@ -45,7 +54,7 @@ def _options(
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Look after Keras trainings that Holdfast keeps."""
+    """Look after Keras trainings that Holdfast keeps, and after files of Keras models."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

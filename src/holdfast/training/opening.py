@@ -35,6 +35,9 @@ _ONLY_FINAL = (
     "What the training returned is sound, but more epochs go on from the checkpoint before it."
 )
 
+SAVED = "saved without training"
+"""In the plan of a run that holds a model, and no training to go on with."""
+
 Found = tuple[Manifest, list[Array]]
 """A checkpoint to go on from."""
 
@@ -128,6 +131,11 @@ def find(
             identity = load_identity(layout)
         except DamagedError as error:
             raise DamagedError(f"{error}. Put a copy of it back. {ANEW}") from None
+    if SAVED in identity.plan:
+        raise RunError(
+            f"{layout.root} holds a model that was saved, and no training to go on with. Load it, "
+            "model = holdfast.load_model(path), and train it in another directory."
+        )
     if not layout.manifests():
         if next(record.newest(CheckpointCommitted), None) is None:
             return None  # nothing was trained: whatever is asked for now is the plan
@@ -194,7 +202,12 @@ def _learning_rate(found: Found) -> float | None:
 def begin(layout: Layout, model: Any, plan: Plan) -> None:
     """Make the directory a run. One that was begun and has no checkpoint yet begins anew."""
     with refusing(layout):
-        make_run(layout, versions(), plan.description, _configuration(model))
+        begin_as(layout, model, plan.description)
+
+
+def begin_as(layout: Layout, model: Any, description: Mapping[str, Json]) -> None:
+    """Make the directory a run of this model, by a plan in words."""
+    make_run(layout, versions(), description, _configuration(model))
 
 
 def _configuration(model: Any) -> Json:

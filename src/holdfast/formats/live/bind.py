@@ -1,0 +1,127 @@
+"""A file's arrays given to a model's variables.
+
+Owns choosing how to match, comparing before anything is changed, and giving the values. Leaves
+matching to the modules `by_…`, and the optimizer to `optimizer`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from holdfast import keras_private
+from holdfast.errors import FormatError, MismatchError
+from holdfast.formats.legacy.keras1 import Kernels
+from holdfast.formats.legacy.translation import Translation
+from holdfast.formats.live import by_group, by_layer, by_name, by_object, by_path, matching
+from holdfast.formats.live.forms import forms_of, forms_of_keras1, of_cudnn
+from holdfast.formats.live.matching import Match
+from holdfast.formats.model_file import ByLayer, ByObject, ByPath, ModelFile
+
+_NOTHING = "nothing"
+
+
+def bind(
+    model: Any,
+    file: ModelFile,
+    *,
+    translation: Translation | None = None,
+    kernels: Kernels | None = None,
+    strict: bool = True,
+) -> list[tuple[str, str, str]]:
+    """Give a model the arrays of a file, and what is left its initial values.
+
+    Args:
+        model: built; its variables may have no values yet.
+        file: open.
+        translation: by which the model was built, where the file is of an older Keras.
+        kernels: for arrays of Keras 1 in a model of the caller's own, where they were trained.
+        strict: refuse a file that does not have exactly the model's arrays; else what matches is
+            loaded, and the rest left as it is.
+
+    Returns:
+        What did not match, as `MismatchError` has it; empty if `strict`.
+
+    Raises:
+        MismatchError: the arrays are not the model's. Nothing has been changed.
+        FormatError: an array is damaged.
+    """
+    found = _match(model, file, translation, kernels)
+    different = _differences(model, found)
+    if different and strict:
+        raise MismatchError(file.path, different)
+    for variable, entry in found.pairs:
+        if matching.fits(variable, entry):
+            keras_private.set_value(variable, entry.read())
+    keras_private.initialize(model.variables)
+    for layer, group in found.hooks:
+        layer.load_own_variables({name: entry.read() for name, entry in group.items()})
+    if isinstance(file.weights, ByPath) and file.weights.assets:
+        _load_assets(model, file.weights)
+    keras_private.finalize(model)
+    return different
+
+
+def _match(
+    model: Any, file: ModelFile, translation: Translation | None, kernels: Kernels | None
+) -> Match:
+    weights = file.weights
+    if isinstance(weights, ByLayer):
+        if translation is not None:
+            forms = forms_of(model, translation)
+        elif file.major == 1:
+            counts = {part.name: len(part.entries) for part in weights.layers}
+            forms = forms_of_keras1(model, counts, kernels, file.path)
+        else:
+            forms = {}
+        renamed = translation.renamed if translation is not None else {}
+        found = by_layer.match(model, weights, renamed, forms)
+    elif isinstance(weights, ByPath) and translation is not None:
+        found = by_group.match(model, weights, file.config, translation)
+    elif isinstance(weights, ByPath):
+        found = by_path.match(model, weights)
+    elif isinstance(weights, ByObject):
+        found = by_object.match(model, weights)
+    else:
+        found = by_name.match(model, weights)
+    return found if translation is not None else of_cudnn(model, found)
+
+
+def _differences(model: Any, found: Match) -> list[tuple[str, str, str]]:
+    different = [
+        (variable.path, _said(variable.shape, variable.dtype), _said(entry.shape, entry.dtype))
+        for variable, entry in found.pairs
+        if not matching.fits(variable, entry)
+    ]
+    hooked = [layer for layer, _ in found.hooks]
+    missing = matching.missing(model, found.pairs, hooked)
+    different += [
+        (variable.path, _said(variable.shape, variable.dtype), _NOTHING) for variable in missing
+    ]
+    different += [(entry.name, _NOTHING, _said(entry.shape, entry.dtype)) for entry in found.left]
+    return different
+
+
+def _said(shape: Any, dtype: Any) -> str:
+    return f"{tuple(shape)} of {dtype}"
+
+
+def _load_assets(model: Any, weights: ByPath) -> None:
+    """Give layers the files that they saved beside their arrays, such as vocabularies."""
+    folders: dict[str, dict[str, bytes]] = {}
+    for path, read in weights.assets.items():
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, {})[name] = read()
+    for layer, folder in by_path.owners(model, list(folders)):
+        if not hasattr(layer, "load_assets"):
+            continue
+        with tempfile.TemporaryDirectory() as directory:
+            for name, data in folders[folder].items():
+                (Path(directory) / name).write_bytes(data)
+            try:
+                layer.load_assets(directory)
+            except (ImportError, ValueError, OSError) as error:
+                raise FormatError(
+                    f"the layer {layer.name!r} cannot load what was saved beside it: {error}"
+                ) from error

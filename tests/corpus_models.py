@@ -1,0 +1,149 @@
+"""The corpus as tests see it: models written by old libraries, with what they computed.
+
+What is compared is what a user has: every array bit for bit, and the outputs on given inputs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import json
+import tarfile
+import tempfile
+import zipfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from holdfast.formats.opening import open_file
+
+HERE = Path(__file__).parent / "corpus"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model of the corpus: its entry in the manifest, and where its files are."""
+
+    facts: dict[str, Any]
+    files: Path
+
+    @property
+    def name(self) -> str:
+        return self.facts["name"]
+
+    @property
+    def age(self) -> str:
+        return self.facts.get("age", "keras-2.15.0")
+
+    @property
+    def has_cudnn(self) -> bool:
+        return any(kind.startswith("CuDNN") for kind in self.facts["layers"])
+
+    @property
+    def has_float64(self) -> bool:
+        return any(row[2] == "float64" for row in self.facts["weights"])
+
+    def paths(self) -> dict[str, Path]:
+        """The files that were written, by the format."""
+        formats = self.facts["formats"].items()
+        return {name: self.files / path for name, path in formats if isinstance(path, str)}
+
+    def io(self) -> tuple[Any, Any]:
+        """The inputs and outputs, as the model takes and gives them."""
+        path = self.files / self.facts.get("io", f"{self.name}/io.npz")
+        with np.load(path) as arrays:
+            data = {name: arrays[name] for name in arrays.files}
+        inputs = structure(data, "inputs", self.facts.get("inputs", "single"))
+        return inputs, structure(data, "outputs", self.facts.get("outputs", "single"))
+
+
+def structure(data: dict[str, np.ndarray], prefix: str, kind: str) -> Any:
+    found = {n.partition("/")[2]: a for n, a in data.items() if n.startswith(f"{prefix}/")}
+    if kind == "dict":
+        return found
+    listed = [found[str(i)] for i in range(len(found))]
+    return listed[0] if kind == "single" else listed
+
+
+def cases(folder: str = "") -> list[Case]:
+    """The models of a manifest; `unpack` makes their files."""
+    manifest = HERE / folder / "corpus.json"
+    if not manifest.exists():
+        return []
+    into = unpacked(folder)
+    return [Case(facts, into) for facts in json.loads(manifest.read_text())]
+
+
+@functools.cache
+def unpacked(folder: str = "") -> Path:
+    """A folder with the files of a manifest, which lie in zips; removed when the process ends."""
+    place = tempfile.TemporaryDirectory(prefix="corpus-")
+    atexit.register(place.cleanup)
+    for path in sorted((HERE / folder / "files").rglob("*")):
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as packed:
+                packed.extractall(place.name)
+        elif path.suffix == ".xz":
+            with tarfile.open(path) as archive:
+                archive.extractall(place.name, filter="data")
+    return Path(place.name)
+
+
+def digest(array: np.ndarray) -> str:
+    array = np.ascontiguousarray(array)
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("<"))
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def same_weights(case: Case, model: Any) -> str:
+    """What differs between a model's arrays and those of the corpus, or nothing."""
+    ours = Counter(digest(np.asarray(keras.ops.convert_to_numpy(v.value))) for v in model.weights)
+    # Normalization's count of what it has adapted to is of another type in Keras 3.
+    rows = [row for row in case.facts["weights"] if not row[0].endswith("count:0")]
+    gone = Counter(row[3] for row in rows) - ours
+    if not gone:
+        return ""
+    names = [row[0] for row in rows if row[3] in gone]
+    return f"not bit-equal: {', '.join(names)}"
+
+
+def same_numbers(path: Path, model: Any) -> str:
+    """What of a file's numbers a model has not, where they are arranged otherwise, or nothing."""
+    with open_file(path) as file:
+        theirs = [entry.read().ravel() for entry in entries_of(file.weights)]
+    ours = [np.asarray(keras.ops.convert_to_numpy(v.value)).ravel() for v in model.weights]
+    same = np.array_equal(np.sort(np.concatenate(ours)), np.sort(np.concatenate(theirs)))
+    return "" if same else "not the same numbers"
+
+
+def entries_of(weights: Any) -> list[Any]:
+    """All arrays of a file that says whose they are by layers."""
+
+    def of_layer(part: Any) -> list[Any]:
+        return [*part.entries, *(e for inner in part.layers for e in of_layer(inner))]
+
+    return [*weights.top, *(entry for part in weights.layers for entry in of_layer(part))]
+
+
+def distance(found: Any, expected: Any) -> float:
+    """The largest difference between outputs, relative where they are larger than 1."""
+    pairs = list(zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True))
+    if isinstance(expected, dict):
+        pairs = [(found[name], expected[name]) for name in expected]
+    most = 0.0
+    for found_one, expected_one in pairs:
+        ours = np.asarray(keras.ops.convert_to_numpy(found_one), dtype="float64")
+        theirs = np.asarray(expected_one, dtype="float64")
+        if ours.shape != theirs.shape:
+            return float("inf")
+        if not np.array_equal(np.isnan(ours), np.isnan(theirs)):
+            return float("inf")
+        gap = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
+        most = max(most, float(np.nanmax(gap, initial=0.0)))
+    return most

@@ -3,8 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Keras 2.15, in a Python that TensorFlow 2.15 knows: make test-legacy LEGACY_PYTHON=python3.11
+LEGACY_PYTHON ?= $(PYTHON)
+LEGACY := .venv-legacy
 
-.PHONY: demo test check format bench soak clean
+.PHONY: demo test test-corpus test-legacy check format bench fuzz soak clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +19,17 @@ demo: $(BIN)/.installed
 
 test: $(BIN)/.installed
 	$(BIN)/python -m pytest
+
+$(LEGACY)/.installed:
+	$(LEGACY_PYTHON) -m venv $(LEGACY)
+	$(LEGACY)/bin/python -m pip install --quiet --disable-pip-version-check tensorflow-cpu==2.15.1
+	touch $@
+
+test-legacy: $(BIN)/.installed $(LEGACY)/.installed
+	HOLDFAST_TF215=$(CURDIR)/$(LEGACY)/bin/python $(BIN)/python -m pytest tests/legacy
+
+test-corpus: $(BIN)/.installed
+	HOLDFAST_CORPUS=all $(BIN)/python -m pytest tests/test_corpus.py tests/test_going_on.py
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .
@@ -32,9 +46,13 @@ bench: $(BIN)/.installed
 	$(BIN)/python bench/store.py
 	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/kills.py
+	$(BIN)/python bench/formats.py
+
+fuzz: $(BIN)/.installed
+	$(BIN)/python bench/fuzz.py
 
 soak: $(BIN)/.installed
 	$(BIN)/python bench/soak.py $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(LEGACY) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import typer
 
+from holdfast.cli.convert import Converted
 from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved
+from holdfast.cli.file_facts import ArrayFacts, FileFacts, LayerFacts
 from holdfast.cli.main import app
 from holdfast.cli.picture import Best, Drawn
 from holdfast.cli.prune import Choice, Unneeded
+from holdfast.formats.model_file import Problem
 from holdfast.store.lock import Holder
 from holdfast.store.repair import Moved, Repair
 from holdfast.store.verify import Finding, Verified
@@ -31,8 +34,8 @@ _FRAME = f"""\
 
 # The command line
 
-`holdfast` looks after the runs on disk. It needs neither Keras nor a backend, so it starts at
-once, and it works while a training is running.
+`holdfast` looks after the runs on disk, and after files of models. It needs neither Keras nor a
+backend, but to convert, so it starts at once, and it works while a training is running.
 
 {{verbs}}
 
@@ -86,6 +89,11 @@ _DOCUMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("each of its `checkpoints`", tuple(item.name for item in fields(Choice))),
     ("each of its `unneeded`", tuple(item.name for item in fields(Unneeded))),
+    ("`inspect`", tuple(item.name for item in fields(FileFacts))),
+    ("each of its `layers`", tuple(item.name for item in fields(LayerFacts))),
+    ("each of its `arrays`", tuple(item.name for item in fields(ArrayFacts))),
+    ("each of its `problems`", tuple(item.name for item in fields(Problem))),
+    ("`convert`", tuple(item.name for item in fields(Converted))),
 )
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import tarfile
 import tempfile
+import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
@@ -20,9 +21,22 @@ from typing import Any
 import keras
 import numpy as np
 
+import holdfast
+from holdfast import errors
 from holdfast.formats.opening import open_file
 
 HERE = Path(__file__).parent / "corpus"
+WHOLE = ("h5", "keras", "keras_windows", "saved_model", "saved_model_1")
+WEIGHTS = (
+    "checkpoint",
+    "h5_weights",
+    "weights_h5",
+    "weights_json",
+    "name_checkpoint",
+    "name_checkpoint_v1",
+)
+# Theano padded the borders of images as no other backend does.
+_THEANO = ("keras-1.2.2-theano/conv_lstm_tf", "keras-1.2.2-theano/conv_lstm_th")
 
 
 @dataclass(frozen=True)
@@ -41,8 +55,17 @@ class Case:
         return self.facts.get("age", "keras-2.15.0")
 
     @property
+    def refused(self) -> bool:
+        """Whether Keras 3 cannot have this model without what is not in the file."""
+        return bool(self.facts.get("refused")) or self.name in _THEANO
+
+    @property
     def has_cudnn(self) -> bool:
         return any(kind.startswith("CuDNN") for kind in self.facts["layers"])
+
+    @property
+    def normalizes(self) -> bool:
+        return "BatchNormalization" in self.facts["layers"]
 
     @property
     def has_float64(self) -> bool:
@@ -111,6 +134,60 @@ def same_weights(case: Case, model: Any) -> str:
         return ""
     names = [row[0] for row in rows if row[3] in gone]
     return f"not bit-equal: {', '.join(names)}"
+
+
+def everything() -> list[tuple[Case, str]]:
+    """All models with each of the formats that they were written in."""
+    found = [*cases(), *cases("old")]
+    return [(case, form) for case in found for form in case.paths() if form in WHOLE + WEIGHTS]
+
+
+def verdict(case: Case, form: str) -> str:
+    """What Holdfast makes of a file: `equal`, `refused`, or what is wrong."""
+    try:
+        model = opened(case, form)
+        inputs, outputs = case.io()
+        gap = distance(model(inputs, training=False), outputs)
+    except errors.FormatError as error:
+        said = str(error).replace(f"{case.files}/", "").splitlines()
+        return "refused" if case.refused else f"fails: {' '.join(said)[:160]}"
+    except Exception as error:
+        return f"fails: {type(error).__name__}: {str(error)[:160]}"
+    if not gap <= case.facts["tolerance"]:
+        return f"differs: outputs by {gap:.2g}"
+    lost = kept(case, form, model)
+    return f"differs: {lost}" if lost else "equal"
+
+
+def opened(case: Case, form: str) -> keras.Model:
+    """A case's model with what one file of it holds."""
+    path = case.paths()[form]
+    kernels = case.facts.get("backend") if case.age.startswith(("keras-0", "keras-1")) else None
+    with warnings.catch_warnings():
+        # float64 is float32 on JAX, and losses added to a graph are not kept: both are said.
+        warnings.simplefilter("ignore")
+        if form in WHOLE:
+            return holdfast.load_model(path, kernels=kernels)
+        if form in ("weights_h5", "checkpoint") and case.facts.get("refused"):
+            raise errors.FormatError(f"{path}: there is no model for its weights")
+        whole = next(case.paths()[name] for name in (*WHOLE, "json") if name in case.paths())
+        model = holdfast.load_model(whole, compile=False, kernels=kernels)
+        for variable in model.weights:
+            variable.assign(np.zeros(variable.shape))
+        holdfast.load_weights(model, path, kernels=kernels)
+    return model
+
+
+def kept(case: Case, form: str, model: keras.Model) -> str:
+    """What of the file's arrays is not in the model, or nothing."""
+    if case.has_cudnn or case.has_float64:
+        # Kernels are turned and biases added up; JAX has no float64 unless it is told to.
+        return ""
+    if case.age in ("keras-0.3.3-theano", "keras-1.0.5-theano") and case.normalizes:
+        return ""  # its standard deviation is a variance now
+    if case.age.startswith(("keras-0", "keras-1")):
+        return same_numbers(case.paths()[form], model)
+    return same_weights(case, model)
 
 
 def same_numbers(path: Path, model: Any) -> str:

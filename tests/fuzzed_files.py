@@ -14,6 +14,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from corpus_models import unpacked
 from fuzzed_bundles import join, split
 from safetensors.numpy import save
 
@@ -30,7 +31,6 @@ from holdfast.formats.model_file import (
 )
 from holdfast.formats.opening import open_file
 
-CORPUS = Path(__file__).parent / "corpus"
 _SAVED_MODEL = (
     "saved_model.pb",
     "keras_metadata.pb",
@@ -108,25 +108,15 @@ def _read_members(data: bytes) -> None:
     _read_as("model.keras", whole.getvalue())
 
 
-@functools.cache
-def _kept(archive: str, member: str) -> bytes:
-    with zipfile.ZipFile(CORPUS / archive) as whole:
-        return whole.read(member)
-
-
 def _models(member: str) -> list[bytes]:
     return [
-        _kept(f"files/{name}.zip", f"{name}/{member}")
-        for name in ("autoencoder", "batch_normalization")
+        (unpacked() / name / member).read_bytes() for name in ("autoencoder", "batch_normalization")
     ]
 
 
 def _old_models() -> list[bytes]:
-    folder = "keras-1.2.2-tensorflow"
-    return [
-        _kept(f"old/files/{folder}/batchnorm.zip", f"{folder}/batchnorm/{name}")
-        for name in ("model.h5", "weights.h5")
-    ]
+    folder = unpacked("old") / "keras-1.2.2-tensorflow" / "batchnorm"
+    return [(folder / name).read_bytes() for name in ("model.h5", "weights.h5")]
 
 
 def _zipped() -> list[bytes]:
@@ -139,10 +129,8 @@ def _zipped() -> list[bytes]:
 
 
 def _saved_models() -> list[bytes]:
-    return [
-        join(*(_kept(f"files/{name}.zip", f"{name}/saved_model/{part}") for part in _SAVED_MODEL))
-        for name in ("lstm", "gru", "float64")
-    ]
+    folders = [unpacked() / name / "saved_model" for name in ("lstm", "gru", "float64")]
+    return [join(*((folder / part).read_bytes() for part in _SAVED_MODEL)) for folder in folders]
 
 
 def _safetensors() -> list[bytes]:

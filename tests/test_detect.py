@@ -200,7 +200,7 @@ def npz() -> bytes:
         (npz(), "numpy.load"),
         (b"\x08\x07\x12\x07pytorch", "ONNX"),
         (b"\x1c\0\0\0TFL3rest", "TensorFlow Lite"),
-        (json.dumps({"class_name": "Sequential", "config": []}).encode(), "architecture"),
+        (json.dumps({"learning_rate": 0.1}).encode(), "JSON, and not of a model"),
         (b"class_name: Sequential\n", "YAML"),
         (b"whatever it is", "begins with b'whatever"),
     ],

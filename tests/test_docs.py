@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def run(command, folder, seconds=240):
 def readme_folder(tmp_path_factory):
     """A directory in which the README's programs have run."""
     folder = tmp_path_factory.mktemp("readme")
-    first, careful, second = blocks(README, "python")
+    first, careful, files, second = blocks(README, "python")
     assert len(first.splitlines()) <= 10
     found = run([sys.executable, "-c", first], folder)
     assert found.returncode == 0, found.stderr
@@ -58,6 +59,9 @@ def readme_folder(tmp_path_factory):
     assert "holdfast: ended: EarlyStopping: val_loss did not improve for 3 epochs" in found.stdout
     assert (folder / "best.keras").is_file()
     assert (folder / "careful.csv").read_text().startswith("epoch,")
+    found = run([sys.executable, "-c", "import holdfast\n" + files], folder)
+    assert found.returncode == 0, found.stderr
+    assert (folder / "digits.h5").is_file()
     return folder
 
 
@@ -78,7 +82,7 @@ def test_the_readme_shows_these_other_commands():
 def test_commands_of_the_contributors_page_are_targets_of_make():
     shown = commands((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     makefile = (ROOT / "Makefile").read_text()
-    targets = {"make " + name for name in re.findall(r"^(\w+):", makefile, re.MULTILINE)}
+    targets = {"make " + name for name in re.findall(r"^([\w-]+):", makefile, re.MULTILINE)}
     assert shown
     assert set(shown) <= targets
 
@@ -110,6 +114,39 @@ def test_the_lesson(tmp_path):
         found = run([HOLDFAST, *line.split()[1:]], tmp_path)
         assert found.returncode == 0, found.stderr
         assert found.stdout
+
+
+def test_the_page_of_formats(tmp_path):
+    """Its commands and its first program; its tables are what opened the corpus."""
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    made = runpy.run_path(str(ROOT / "docs" / "make_formats.py"))
+    assert page == made["page"](page)
+    first, given = blocks(page, "python")
+    build = """
+import keras, holdfast
+layers = [keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)]
+model = keras.Sequential(layers)
+holdfast.save_model(model, "model-of-2019.h5")
+holdfast.save_model(model, "model.h5")
+holdfast.save_weights(model, "training_1/cp.ckpt")
+
+class MyLayer(keras.layers.Layer):
+    pass
+
+"""
+    found = run([sys.executable, "-c", build + first + given + "print(model.name)"], tmp_path)
+    assert found.returncode == 0, found.stderr
+    for line in commands(page):
+        found = run([HOLDFAST, *shlex.split(line)[1:]], tmp_path)
+        assert found.returncode == 0, found.stderr
+        assert found.stdout
+
+
+def test_the_benchmark_of_formats(tmp_path):
+    command = [sys.executable, str(ROOT / "bench" / "formats.py"), "--size", "1", "--rounds", "1"]
+    found = run([*command, "--only", "checkpoint"], tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "its checksums compared" in found.stdout
 
 
 def test_links_and_pictures_of_the_documents_are_there():

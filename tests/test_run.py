@@ -325,8 +325,13 @@ def test_the_public_names():
         "ModelCheckpoint",
         "Rollback",
         "Run",
+        "convert",
         "errors",
         "fit",
+        "load_model",
+        "load_weights",
+        "save_model",
+        "save_weights",
     ]
     assert all(getattr(holdfast, name) for name in holdfast.__all__)
     with pytest.raises(AttributeError, match="did you mean 'EarlyStopping'"):
@@ -428,6 +433,32 @@ def test_a_run_from_elsewhere_imports_nothing_that_is_not_imported(trained, tmp_
     identity = load_identity(layout)
     identity.model["config"]["layers"][1].update(module="antigravity", registered_name="Evil")
     write_identity(layout, identity)
-    with pytest.raises(errors.StoreError, match="module 'antigravity', which is not imported"):
+    with pytest.raises(errors.CustomObjectError, match="which neither Keras nor Holdfast has"):
         holdfast.Run(tmp_path / "run").load_model()
     assert "antigravity" not in sys.modules
+
+
+def test_a_loaded_model_goes_on_with_its_optimizer(trained):
+    """What `load_model` gives has the optimizer's state of the checkpoint, unless it is left out."""
+    run, _, _ = trained
+    model = run.load_model()
+    assert int(model.optimizer.iterations) == run.position.total
+    assert not run.load_model(compile=False).compiled
+    assert int(holdfast.load_model(run.path).optimizer.iterations) == run.position.total
+
+
+def test_a_model_saved_as_a_run_is_one_and_is_not_trained_in_place(digits, trained, tmp_path):
+    (x, y), (run, _, _) = digits, trained
+    model = run.load_model()
+    holdfast.save_model(model, tmp_path / "kept", format="run")
+    kept = holdfast.Run(tmp_path / "kept")
+    assert kept.status == "finished"
+    assert not kept.verify().findings
+    again = holdfast.load_model(tmp_path / "kept")
+    for was, now in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+    assert int(again.optimizer.iterations) == int(model.optimizer.iterations)
+    with pytest.raises(errors.RunError, match="no training to go on with"):
+        kept.fit(model, x, y)
+    with pytest.raises(errors.RunError, match="is not empty"):
+        holdfast.save_model(model, tmp_path / "kept", format="run")

@@ -13,6 +13,7 @@
 | `Model._loss_tracker` | the loss of a single step |
 | `pythonify_logs` | the same numbers, in the same order, as callbacks are told |
 | `Layer._flatten_layers`, `finalize_state` | Normalization derives from what was loaded |
+| `Layer._inbound_nodes`, `backend.compute_output_spec` | how large a model would be |
 | `Variable._value` | hands arrays back to a model without a check and copy a step |
 | `Variable._initialize`, the list of those not yet initialized | files: no array is made twice |
 | `Layer._trainable_variables`, `_non_trainable_variables` | what Keras saves of a layer itself |
@@ -27,11 +28,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
+from keras.src import backend
 from keras.src.backend.common import global_state
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
@@ -47,6 +50,7 @@ __all__ = [
     "ArrayDataAdapter",
     "attach",
     "build",
+    "claimed",
     "deferred",
     "epoch_logs",
     "finalize",
@@ -206,6 +210,28 @@ def saveable(module: str, name: str) -> type | None:
     if within and isinstance(found, type) and hasattr(found, "from_config"):
         return found
     return None
+
+
+def claimed(build: Callable[[], Any]) -> int:
+    """Return how many numbers a model's variables would be, and what its layers keep between
+    batches, by the largest batch of fixed size that any of them is given. Makes none of them.
+    """
+    sizes: list[int] = []
+
+    def count() -> None:
+        with deferred():
+            model = build()
+        layers = list(model._flatten_layers())
+        nodes = [node for layer in layers for node in layer._inbound_nodes]
+        shapes = [tensor.shape for node in nodes for tensor in node.input_tensors]
+        batch = max((shape[0] for shape in shapes if shape and shape[0]), default=1)
+        recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
+        state = keras.tree.flatten([layer.get_initial_state(batch) for layer in recurrent])
+        sizes.extend(math.prod(part.shape) for part in [*model.variables, *state])
+
+    # Within this, arrays are shapes alone.
+    backend.compute_output_spec(count)
+    return sum(sizes)
 
 
 def finalize(model: Any) -> None:

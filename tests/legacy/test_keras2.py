@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 import keras
 import numpy as np
 import pytest
-from conftest import keras2
+from asking import keras2
 from corpus_models import cases
 
 import holdfast
@@ -25,6 +25,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 CASES = {case.name: case for case in cases()}
+
+# What is known to be otherwise, and why.
+ADAPTED = "a Discretization of Keras 2 keeps a summary of its data, which Keras 3 does not have"
+KNOWN = {
+    ("discretization_adapted", "h5_weights"): ADAPTED,
+    ("discretization_adapted", "checkpoint_weights"): ADAPTED,
+    ("trained_binary", "h5_model"): "the older RMSprop of Keras 2 adds epsilon to the root",
+    ("trained_mixed_precision", "checkpoint_weights"): "the scale of the loss is not written",
+    ("trained_several_losses", "h5_model"): "Keras 3 does not tell the delta of its Huber",
+}
 
 
 @cache
@@ -78,19 +88,29 @@ def written(model, kind, path):
     return alone[0] if alone else None
 
 
+def test_keras2_opens_most_whole_models():
+    """Where a model is written as Keras 3 alone opens it, the warning says why; few are."""
+    found = [results["h5_model"] for results in answers().values()]
+    assert sum(isinstance(one, Path) for one in found) >= 150
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", CASES)
 def test_keras2_answers_as_it_did(name, kind):
     case, result = CASES[name], answers()[name][kind]
+    if name.startswith("cudnn") and kind != "h5_model":
+        pytest.skip("Keras 2.15 makes these layers on a GPU alone")
     if isinstance(result, str):
         pytest.skip(result)
+    if (name, kind) in KNOWN:
+        pytest.xfail(KNOWN[name, kind])
     assert isinstance(result, Path), result
     with np.load(result) as found:
         _, expected = case.io()
         expected = keras.tree.flatten(expected)
         keys = [key for key in found.files if key.startswith("outputs/")]
         # As Keras flattens them: lists by their places, dictionaries by their names.
-        keys.sort(key=lambda key: (key.rpartition("/")[2].zfill(9), key))
+        keys.sort(key=lambda key: (len(key) if key[-1].isdigit() else 0, key))
         outputs = [found[key] for key in keys]
         for one, other in zip(outputs, expected, strict=True):
             tolerance = case.facts["tolerance"]

@@ -7,6 +7,7 @@ imported when it runs.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,26 @@ import typer
 
 from holdfast.cli import output
 from holdfast.cli.output import AsJson
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was converted, and what was found to be the same.
+
+    Args:
+        source, target: the files.
+        format: of the new one.
+        arrays: how many have the same bits.
+        largest_difference: of the outputs on random inputs; None where they were not compared.
+        seconds: that it took.
+    """
+
+    source: str
+    target: str
+    format: str
+    arrays: int
+    largest_difference: float | None
+    seconds: float
 
 
 def convert(
@@ -50,20 +71,15 @@ def convert(
 
     began = time.monotonic()
     proved = convert_file(source, target, to, weights_only=weights_only, kernels=kernels)
+    seconds = time.monotonic() - began
+    done = Converted(
+        str(source), str(target), proved.format, proved.arrays, proved.difference, seconds
+    )
     if as_json:
-        output.print_json(
-            {
-                "source": str(source),
-                "target": str(target),
-                "format": proved.format,
-                "arrays": proved.arrays,
-                "largest_difference": proved.difference,
-                "seconds": time.monotonic() - began,
-            }
-        )
+        output.print_json(asdict(done))
         return
     same = "no outputs were compared"
-    if proved.difference is not None:
-        same = f"outputs within {proved.difference:.1g}"
-    arrays = output.count(proved.arrays, "array")
-    output.say(f"{target}: {proved.format}, {arrays} bit for bit the same, {same}")
+    if done.largest_difference is not None:
+        same = f"outputs within {done.largest_difference:.1g}"
+    arrays = output.count(done.arrays, "array")
+    output.say(f"{target}: {done.format}, {arrays} bit for bit the same, {same}")

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from holdfast.errors import FormatError
 from holdfast.formats.crc import crc32c, mask
 from holdfast.formats.model_file import Entry
+from holdfast.formats.region import fresh
 from holdfast.formats.table import Table
 from holdfast.formats.tensor_slices import Slice, assemble, read_slice, slice_key, slice_shape
 from holdfast.formats.tensor_types import read_shape, read_type, type_name
@@ -262,8 +263,12 @@ class Bundle:
         if entry.dtype == np.bool_ and (array.view(np.uint8) > 1).any():
             raise FormatError(f"{name} is not sound: an element should be 0 or 1, and is neither.")
         # Tensors lie where the one before them ended.
-        if not array.dtype.isnative or not array.flags.aligned:
-            array = array.astype(entry.dtype)
+        if not array.dtype.isnative:
+            return array.astype(entry.dtype)
+        if not array.flags.aligned:
+            room = fresh(len(data))
+            room.data[:] = data
+            return room.view(entry.dtype).reshape(entry.shape)
         return array
 
     def _strings(self, entry: BundleEntry, data: memoryview, name: str) -> NDArray[Any]:

@@ -22,7 +22,16 @@ from holdfast.formats.zip_members import ZipMembers
 from holdfast.store.layout import is_run
 
 Family = Literal[
-    "hdf5", "zip", "folder", "keras", "safetensors", "shards", "saved_model", "checkpoint", "run"
+    "hdf5",
+    "zip",
+    "folder",
+    "keras",
+    "safetensors",
+    "shards",
+    "json",
+    "saved_model",
+    "checkpoint",
+    "run",
 ]
 """What decides on the codec; `zip` and `folder` hold something else."""
 
@@ -71,7 +80,7 @@ def detect(path: str | os.PathLike[str]) -> Format | Literal["run"]:
 
     path = Path(path)
     family = family_of(path)
-    if family in ("keras", "safetensors", "saved_model", "checkpoint", "run"):
+    if family in ("keras", "safetensors", "saved_model", "checkpoint", "json", "run"):
         return family
     if family == "shards":
         return "weights.h5"
@@ -142,7 +151,15 @@ def _family_of_start(start: bytes, region: Region) -> Family | None:
         0, min(region.size, _LONGEST_PLAN)
     ):
         return "shards"
-    return None
+    return "json" if _is_architecture(start) else None
+
+
+def _is_architecture(start: bytes) -> bool:
+    """Return whether a file begins as the JSON of a model does; of Keras 0 with its layers."""
+    text = start.lstrip(_SPACE)
+    marks = (b"class_name", b'"config', b'"keras_version', b'"layers', b'"node_config')
+    plain = text.replace(b"\\", b"")  # of JSON in JSON
+    return text.startswith((b"{", b'"{')) and any(mark in plain for mark in marks)
 
 
 def _family_of_folder(path: Path) -> Family:
@@ -166,10 +183,7 @@ def _what(start: bytes) -> str:
         if (text if magic == b"<" else start)[place:].startswith(magic):
             return f"it is {what}. To go on, {way_out}."
     if text.startswith((b"{", b'"{')):
-        return (
-            "it is JSON: an architecture has no weights. Give the file of the weights; where they "
-            "are NAME.h5 and the architecture is NAME.json, it is found."
-        )
+        return "it is JSON, and not of a model: expected class_name and config."
     if (start[:1] == b"\x08" and b"onnx" in start.lower()) or b"pytorch" in start[:64]:
         return "it seems to be ONNX, which keeps no Keras model. Give the file it was made from."
     if start.startswith((b"class_name:", b"backend:")):

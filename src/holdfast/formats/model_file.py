@@ -35,6 +35,7 @@ Format = Literal[
     "saved_model",  # TensorFlow's directory
     "checkpoint",  # TensorFlow's bundle of variables
     "safetensors",
+    "json",  # an architecture without weights
 ]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from holdfast.errors import FormatError
-from holdfast.formats import hdf5, keras_zip, safetensors, shards
+from holdfast.formats import architecture, hdf5, keras_zip, safetensors, shards
 from holdfast.formats.detect import KNOWN, family_of, family_of_bytes, what_zip
 from holdfast.formats.guard import Budget
 from holdfast.formats.members import Below, Folder, Members
@@ -64,6 +64,8 @@ def _open(path: Path, family: str) -> ModelFile:
         return safetensors.read(path)
     if family == "shards":
         return shards.read(path)
+    if family == "json":
+        return architecture.read(path)
     if family == "saved_model":
         from holdfast.formats import saved_model
 

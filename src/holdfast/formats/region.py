@@ -103,12 +103,7 @@ class Region:
         kind = np.dtype(getattr(ml_dtypes, dtype) if hasattr(ml_dtypes, dtype) else dtype)
         size = math.prod(shape) * kind.itemsize
         self._check(at, size)
-        if size >= _LARGE:
-            room = np.frombuffer(mmap.mmap(-1, size, flags=_AT_ONCE), np.uint8)
-        else:
-            room = np.empty(size + _ALIGNED, np.uint8)
-            begin = -room.ctypes.data % _ALIGNED
-            room = room[begin : begin + size]
+        room = fresh(size)
         if size:
             self.read_into(at, room.data)
         return room.view(kind).reshape(shape)
@@ -128,6 +123,17 @@ class Region:
                 f"{self.name}: expected {count} bytes at {at}, and it has only {self.size}: "
                 "it was cut short or is damaged"
             )
+
+
+def fresh(size: int) -> NDArray[Any]:
+    """Return so many bytes of memory, aligned for every type and for a backend to take over."""
+    import numpy as np
+
+    if size >= _LARGE:
+        return np.frombuffer(mmap.mmap(-1, size, flags=_AT_ONCE), np.uint8)
+    room = np.empty(size + _ALIGNED, np.uint8)
+    begin = -room.ctypes.data % _ALIGNED
+    return room[begin : begin + size]
 
 
 def open_region(path: Path, closing: contextlib.ExitStack) -> Region:

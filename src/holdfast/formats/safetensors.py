@@ -8,9 +8,10 @@ Owns the file's form, read and written. Leaves what a configuration means to tho
 
 The texts that Holdfast writes are `holdfast.config` and `holdfast.training`, each JSON,
 `keras_version`, and `holdfast.order`, a list of the names in the order of the model's variables. A
-file without them may have its configuration beside it: `NAME.json`, or `config.json`. The header is read here and not by the safetensors library, which has no type of
-numpy's for bfloat16 and maps the file into memory; the store's packs have it too, but with a sum
-for each array and only as the store writes them.
+file without them may have its configuration beside it: `NAME.json`, or `config.json`. The header is
+read here and not by the safetensors library, which has no type of numpy's for bfloat16 and maps the
+file into memory; the store's packs have it too, but with a sum for each array and only as the store
+writes them.
 """
 
 from __future__ import annotations

@@ -135,6 +135,13 @@ def _broadcast_to(x: Any, shape: Any) -> Any:
     return ops.broadcast_to(tensor(x), _sizes(shape))
 
 
+def _range(start: Any, limit: Any = None, delta: Any = 1, dtype: str | None = None) -> Any:
+    if limit is None:
+        start, limit = 0, start
+    whole = not any(isinstance(value, float) for value in (start, limit, delta))
+    return ops.arange(start, limit, delta, dtype=typed(dtype or ("int32" if whole else "float32")))
+
+
 def _fill(dims: Any, value: Any) -> Any:
     return ops.broadcast_to(tensor(value), _sizes(dims))
 
@@ -251,6 +258,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "getitem": _getitem,
     "broadcast_to": _broadcast_to,
     "fill": _fill,
+    "range": _range,
     "diag": _diag,
     "diag_part": _diag_part,
     "matrix_transpose": lambda a: ops.swapaxes(a, -1, -2),

@@ -174,6 +174,9 @@ def _batch_normalization(config: dict[str, Json], context: Context, place: Place
             config["axis"] = axis[0]
         else:
             context.unsupported(place, f"it normalizes over the axes {axis}, and Keras 3 over one")
+    if (policy := values.policy(config.get("dtype"))) in ("float16", "bfloat16"):
+        # It kept its variables in float32 all the same.
+        config["dtype"] = f"mixed_{policy}"
 
 
 def _leaky_relu(config: dict[str, Json], context: Context, place: Place) -> None:

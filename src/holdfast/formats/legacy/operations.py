@@ -80,6 +80,7 @@ OPERATIONS: Mapping[str, str] = {
     "getitem": "tensor slice_spec",
     "broadcast_to": "x shape",
     "fill": "dims value",
+    "range": "start limit delta dtype",
     "matmul": "a b transpose_a transpose_b",
     "tensordot": "a b axes",
     "bias_add": "value bias",

@@ -7,6 +7,7 @@ gave. Leaves old configurations to `legacy`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,32 @@ _VALUES = frozenset(
     ["__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__"]
 )
 
+# Keras makes these before it asks whether the program has something of that name.
+_CODE = frozenset(["__lambda__", "__typespec__"])
+
+# Of arrays in a configuration.
+_TYPES = [
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "bfloat16",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+]
+
 # These run code that a file brings, or reach outside it.
 _NEVER = frozenset(
     [
         "Lambda",
-        "__lambda__",
-        "__typespec__",
         "TFSMLayer",
         "TorchModuleWrapper",
         "JaxLayer",
@@ -46,6 +67,12 @@ _FUNCTIONS = (
     keras.constraints,
     keras.ops,
 )
+
+# Where a configuration may say that they are.
+_SPACES = frozenset(["builtins", *(space.__name__ for space in _FUNCTIONS)])
+
+# Packages of which Keras imports whatever module a configuration names.
+_IMPORTED = ("keras", "keras_hub", "keras_cv", "keras_nlp")
 
 _DEEPEST = 200
 _LARGEST = 10_000_000
@@ -67,10 +94,17 @@ def check(config: Json, path: Path, custom_objects: Mapping[str, Any]) -> None:
         name = part["class_name"]
         if not isinstance(name, str):
             raise FormatError(f"{path}: a class in its configuration is named {name!r}")
+        if name in _CODE or (name in _NEVER and not _taken(part, custom_objects)):
+            raise CustomObjectError(_never(path, layer, name))
+        if _imports(part) and not _taken(part, custom_objects):
+            raise CustomObjectError(_unknown(path, layer, part))
         if _given(part, custom_objects):
             continue
-        if name in _NEVER:
-            raise CustomObjectError(_never(path, layer, name))
+        if _reads_words(part):
+            raise FormatError(
+                f"{path}: the layer {layer!r} has its vocabulary in another file, which is not "
+                "read. Build the layer with the words themselves, and load the weights"
+            )
         if name in _VALUES:
             _check_value(part, path)
         elif not _known(part):
@@ -112,12 +146,36 @@ def _given(part: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> bool:
     return any(isinstance(name, str) and name in custom_objects for name in names)
 
 
+def _taken(part: Mapping[str, Any], custom_objects: Mapping[str, Any]) -> bool:
+    """Return whether Keras takes what was given, and nothing that the configuration names."""
+    is_function = part["class_name"] == "function"
+    name = part.get("config") if is_function else part.get("registered_name", part["class_name"])
+    return isinstance(name, str) and name in custom_objects
+
+
+def _imports(part: Mapping[str, Any]) -> bool:
+    """Return whether Keras would import a module to look for it there."""
+    module = part.get("module")
+    return (
+        isinstance(module, str)
+        and module.partition(".")[0] in _IMPORTED
+        and module not in sys.modules
+    )
+
+
+def _reads_words(part: Mapping[str, Any]) -> bool:
+    config = part.get("config")
+    return isinstance(config, dict) and isinstance(config.get("vocabulary"), str)
+
+
 def _known(part: Mapping[str, Any]) -> bool:
     module, name = part.get("module"), part["class_name"]
     if name == "function":
         function = part.get("config")
-        return isinstance(function, str) and any(
-            callable(getattr(space, function, None)) for space in _FUNCTIONS
+        return (
+            isinstance(function, str)
+            and (module is None or module in _SPACES or module.startswith("keras.src."))
+            and any(callable(getattr(space, function, None)) for space in _FUNCTIONS)
         )
     if not isinstance(module, str):
         return False
@@ -130,7 +188,11 @@ def _check_value(part: Mapping[str, Any], path: Path) -> None:
     whole = isinstance(shape, list) and all(
         size is None or (isinstance(size, int) and 0 <= size < 2**40) for size in shape
     )
-    if not whole:
+    # An array of texts or bytes takes as much memory as its type claims, for however few.
+    has_type = part["class_name"] not in ("__numpy__", "__tensor__") or (
+        isinstance(config, dict) and config.get("dtype") in _TYPES
+    )
+    if not whole or not has_type:
         raise FormatError(f"{path}: a {part['class_name']} in its configuration is {config!r:.80}")
 
 
@@ -147,7 +209,9 @@ def _unknown(path: Path, layer: str, part: Mapping[str, Any]) -> str:
     name = part.get("config") if is_function else part["class_name"]
     kind = "function" if is_function else "class"
     where = f"the layer {layer!r} " if layer else "it "
+    module = part.get("module")
+    of = f" of {module!r}" if isinstance(module, str) and module != "builtins" else ""
     return (
-        f"{path}: {where}has the {kind} {name!r}, which neither Keras nor Holdfast has. If it is "
-        f"yours, pass it: custom_objects={{{name!r}: {name}}}"
+        f"{path}: {where}has the {kind} {name!r}{of}, which neither Keras nor Holdfast has. If "
+        f"it is yours, pass it: custom_objects={{{name!r}: {name}}}"
     )

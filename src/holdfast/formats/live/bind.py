@@ -7,6 +7,7 @@ matching to the modules `by_…`, and the optimizer to `optimizer`.
 from __future__ import annotations
 
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,23 @@ from holdfast.formats.live.matching import Match
 from holdfast.formats.model_file import ByLayer, ByObject, ByPath, ModelFile
 
 _NOTHING = "nothing"
+
+# What is known of models that were built of an architecture alone: files of weights of Keras 1 do
+# not say which version of it wrote them, nor on which backend.
+_BUILT: weakref.WeakKeyDictionary[Any, tuple[int | None, Translation]] = weakref.WeakKeyDictionary()
+
+
+def start(model: Any, file: ModelFile, translation: Translation | None) -> None:
+    """Give a model that was built of an architecture alone its initial values.
+
+    Args:
+        model: built.
+        file: of the architecture.
+        translation: by which the model was built, where the file is of an older Keras.
+    """
+    keras_private.initialize(model.variables)
+    if translation is not None:
+        _BUILT[model] = (file.major, translation)
 
 
 def bind(
@@ -68,11 +86,14 @@ def _match(
 ) -> Match:
     weights = file.weights
     if isinstance(weights, ByLayer):
+        major, architecture = _BUILT.get(model, (None, None))
+        if translation is None and major == file.major:
+            translation = architecture
         if translation is not None:
             forms = forms_of(model, translation)
-        elif file.major == 1:
+        elif file.major in (0, 1):
             counts = {part.name: len(part.entries) for part in weights.layers}
-            forms = forms_of_keras1(model, counts, kernels, file.path)
+            forms = forms_of_keras1(model, counts, kernels, file)
         else:
             forms = {}
         renamed = translation.renamed if translation is not None else {}

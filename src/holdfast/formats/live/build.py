@@ -8,7 +8,7 @@ claims is compared with the file's arrays before memory is taken for it. Leaves 
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from holdfast.formats.live import allowed
 from holdfast.formats.model_file import ByLayer, ModelFile, Problem
 from holdfast.types import Json
 
-# Numbers that a model may have by its configuration: a few, and more of them in a larger file.
-_LEAST = 1 << 20
-_MOST = 64
+# Numbers that Keras may make values of by a configuration: some, and more for a larger file.
+_LEAST = 1 << 23
+_MOST = 1
 
 # Where the classes are whose module Keras leaves out in HDF5.
 _SPACES = (
@@ -95,12 +95,11 @@ def make(config: Json, path: object, custom_objects: Mapping[str, Any]) -> Any:
         FormatError: Keras does not make a model of it.
     """
     try:
-        with keras_private.deferred():
-            model = keras.saving.deserialize_keras_object(
-                _without_state(config), custom_objects=custom_objects
-            )
-        if _keeps_state(config):
-            _check_size(model, path)
+        state = _keeps_state(config)
+        if state or _normalizes(config):
+            _check_size(_without_values(config), path, custom_objects)
+        # Variables that have no values yet cannot be beside state.
+        with contextlib.nullcontext() if state else keras_private.deferred():
             model = keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
     except (FormatError, MemoryError):
         raise
@@ -113,10 +112,7 @@ def make(config: Json, path: object, custom_objects: Mapping[str, Any]) -> Any:
 
 
 def _keeps_state(config: Json) -> bool:
-    """Return whether a recurrent layer keeps its state between batches.
-
-    Keras makes such state with values, which variables that have none yet cannot be beside.
-    """
+    """Return whether a recurrent layer keeps its state between batches: Keras makes its values."""
     if isinstance(config, list):
         return any(map(_keeps_state, config))
     if not isinstance(config, dict):
@@ -124,20 +120,40 @@ def _keeps_state(config: Json) -> bool:
     return config.get("stateful") is True or any(map(_keeps_state, config.values()))
 
 
-def _without_state(config: Json) -> Json:
+def _normalizes(config: Json) -> bool:
+    """Return whether a layer normalizes: Keras then makes its numbers for each feature."""
     if isinstance(config, list):
-        return [_without_state(part) for part in config]
+        return any(map(_normalizes, config))
+    if not isinstance(config, dict):
+        return False
+    return config.get("class_name") == "Normalization" or any(map(_normalizes, config.values()))
+
+
+def _without_values(config: Json) -> Json:
+    """Return a configuration with variables in the place of what Keras makes values of.
+
+    But for state, which has to be counted otherwise.
+    """
+    if isinstance(config, list):
+        return [_without_values(part) for part in config]
     if not isinstance(config, dict):
         return config
-    return {
-        name: False if name == "stateful" else _without_state(part) for name, part in config.items()
+    made = {
+        name: False if name == "stateful" else _without_values(part)
+        for name, part in config.items()
     }
+    inner = made.get("config")
+    if made.get("class_name") == "Normalization" and isinstance(inner, dict):
+        made["config"] = {**inner, "mean": None, "variance": None}
+    return made
 
 
-def _check_size(model: Any, path: object) -> None:
+def _check_size(config: Json, path: object, custom_objects: Mapping[str, Any]) -> None:
     """Refuse a model whose variables would take more memory than its file can fill."""
+    claimed = keras_private.claimed(
+        lambda: keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
+    )
     size = os.stat(str(path)).st_size
-    claimed = sum(math.prod(variable.shape) for variable in model.variables)
     if claimed > _LEAST + size * _MOST:
         raise FormatError(
             f"{path}: its configuration is of {claimed} numbers, more than a file of {size} bytes "
@@ -150,8 +166,11 @@ def _translate(
 ) -> Translation:
     if _is_current(file):
         return Translation(_unwrapped(_current(config)))
-    if file.major == 1:
-        from holdfast.formats.legacy import keras1
+    if file.major in (0, 1):
+        from holdfast.formats.legacy import keras0, keras1
+
+        if file.major == 0:
+            config = keras0.to_keras1(config)
 
         weights = file.weights.layers if isinstance(file.weights, ByLayer) else ()
         shapes = {part.name: [entry.shape for entry in part.entries] for part in weights}

@@ -69,21 +69,48 @@ def own(entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 
 def _by_ends(model: Any, entries: Mapping[str, Entry]) -> Match:
-    """Match each variable with the first array left whose name ends alike and whose shape is its.
+    """Match each variable with an array whose name ends alike and whose shape is its.
 
-    The arrays' owners come in the order in which the model's layers do, as far as the file's
-    order or the counters in their names tell.
+    Where the model's layers are named as the file's, by these names. Else by the names without
+    their counters, and of several, the one that was made first: the arrays' owners come in the
+    order in which the model's layers do, as far as the counters tell.
     """
-    rest = dict(sorted(entries.items(), key=lambda item: _counters(item[0])))
+    ordered = dict(sorted(entries.items(), key=lambda item: _counters(item[0])))
+    found = _named(model, ordered)
+    if found is not None:
+        return found
     pairs = []
     for path, variable in paths_of(model).items():
         wanted = (last_name(path), tuple(variable.shape))
-        same = path.rpartition("/")[0].rpartition("/")[2]
-        alike = [name for name, e in rest.items() if (last_name(name), e.shape) == wanted]
-        named = [name for name in alike if name.rpartition("/")[0].endswith(same)]
+        alike = [name for name, e in ordered.items() if (last_name(name), e.shape) == wanted]
         if alike:
-            pairs.append((variable, rest.pop((named or alike)[0])))
+            owners = _bases(path)
+            nearest = max(alike, key=lambda name: len(owners & _bases(name)))
+            pairs.append((variable, ordered.pop(nearest)))
+    return Match(pairs, list(ordered.values()))
+
+
+def _named(model: Any, entries: Mapping[str, Entry]) -> Match | None:
+    """Match by the names of layers, or return None where they are not the file's."""
+    rest = dict(entries)
+    pairs = []
+    for path, variable in paths_of(model).items():
+        owners = set(path.split("/")[:-1])
+        alike = [
+            name
+            for name in rest
+            if last_name(name) == last_name(path) and owners.issuperset(name.split("/")[:-1])
+        ]
+        if not alike:
+            return None
+        # The more of the owners are named, the surer it is.
+        pairs.append((variable, rest.pop(max(alike, key=lambda name: name.count("/")))))
     return Match(pairs, list(rest.values()))
+
+
+def _bases(name: str) -> frozenset[str]:
+    """Return the names of a variable's owners without their counters."""
+    return frozenset(base for base, _ in _counters(name)[:-1])
 
 
 def _counters(name: str) -> list[tuple[str, int]]:

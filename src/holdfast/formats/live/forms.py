@@ -7,6 +7,7 @@ their classes and by the shapes of the arrays.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from holdfast.formats.legacy.keras1 import Kernels
 from holdfast.formats.legacy.keras1_arrays import CONVOLUTIONS, changes
 from holdfast.formats.legacy.translation import Translation
 from holdfast.formats.live.matching import Form, Match, adapted, within
+from holdfast.formats.model_file import ModelFile
 
 _CUDNN = {"LSTM": "CuDNNLSTM", "GRU": "CuDNNGRU"}
 
@@ -31,33 +33,50 @@ def forms_of(model: Any, translation: Translation) -> dict[int, Form]:
 
 
 def forms_of_keras1(
-    model: Any, counts: Mapping[str, int], kernels: Kernels | None, path: object
+    model: Any, counts: Mapping[str, int], kernels: Kernels | None, file: ModelFile
 ) -> dict[int, Form]:
-    """Return what makes the arrays of Keras 1 those of a model of the caller's own.
+    """Return what makes the arrays of Keras 0 and 1 those of a model of the caller's own.
 
     Args:
         model: built.
         counts: how many arrays the file has of each layer, by the layer's name now.
         kernels: on which backend they were trained.
-        path: of the file, for messages.
+        file: with these arrays.
 
     Raises:
         FormatError: there are convolutions, and `kernels` is None.
     """
     found: dict[int, Form] = {}
+    normalizing: list[str] = []
     for layer in within(model):
         kind = type(layer).__name__
         if kind in CONVOLUTIONS and kernels is None:
             raise FormatError(
-                f"{path}: the layer {layer.name!r} has convolution kernels, and files of Keras 1 do "
+                f"{file.path}: the layer {layer.name!r} has convolution kernels, and files of Keras 1 do "
                 "not say on which backend they were trained: Theano turns kernels around. Say "
                 "which: kernels='tensorflow' or kernels='theano'"
             )
         ordering = getattr(layer, "data_format", "channels_last")
         fused = {"consume_less": "gpu"} if counts.get(layer.name) == len(layer.weights) else {}
-        change = changes(kind, fused, ordering, turned=kernels == "theano", real_std=False)
+        if kind == "BatchNormalization" and file.major == 1:
+            normalizing.append(layer.name)
+        change = changes(
+            kind,
+            {**fused, "epsilon": getattr(layer, "epsilon", 1e-5)},
+            ordering,
+            turned=kernels == "theano",
+            real_std=file.major == 0,
+        )
         if change is not None:
             found[id(layer)] = Form(*change)
+    if normalizing and file.keras_version == "1":
+        warnings.warn(
+            f"{file.path} is of Keras 1 and does not say of which: up to 1.0.5 the layer "
+            f"{normalizing[0]!r} kept a standard deviation, and here it is taken for the variance "
+            "that it kept since. Where it is older, build the model with "
+            "holdfast.load_model(the JSON of its architecture), which says the version",
+            stacklevel=2,
+        )
     return found
 
 

@@ -32,6 +32,14 @@ def load_model(
 
             return serve(file)
         built = build_model(file, custom_objects, kernels)
+        if file.format == "json":
+            bind.start(built.model, file, built.translation)
+            warnings.warn(
+                f"{path} is a model's architecture and holds no weights: these are initial ones. "
+                "Load those of training with holdfast.load_weights(model, path)",
+                stacklevel=3,
+            )
+            return built.model
         bind.bind(built.model, file, translation=built.translation)
         if compile and compile_model(built.model, file, custom_objects):
             restore_optimizer(built.model, file, built.translation)

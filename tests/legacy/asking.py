@@ -1,18 +1,11 @@
-"""What the tests against Keras 2.15 share: they run by `make test-legacy` alone.
-
-HOLDFAST_TF215 is a Python that has tensorflow-cpu 2.15.1.
-"""
+"""Asking Keras 2.15: HOLDFAST_TF215 is a Python that has tensorflow-cpu 2.15.1."""
 
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
-os.environ["KERAS_BACKEND"] = "jax"
-
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS))
 
 
 def keras2(folder: Path, jobs: list[dict]) -> list[dict]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from fuzzed_bundles import join, split
 from safetensors.numpy import save
 
 from holdfast.errors import FormatError
+from holdfast.formats.detect import detect
 from holdfast.formats.model_file import (
     ByLayer,
     ByName,
@@ -170,6 +172,64 @@ def _read_npz(data: bytes) -> None:
     _read_as("model.keras", whole.getvalue())
 
 
+def _shards() -> list[bytes]:
+    owners = {
+        "/layers/dense/vars": "m_00000.weights.h5",
+        "/layers/dense_1/vars": ["m_00001.weights.h5"],
+    }
+    plan = {"metadata": {"total_size": 1}, "weight_map": owners}
+    parts = []
+    for name in ("dense", "dense_1"):
+        data = io.BytesIO()
+        with h5py.File(data, "w") as file:
+            file[f"layers/{name}/vars/0"] = np.ones((3, 2), np.float32)
+        parts.append(data.getvalue())
+    return [join(json.dumps(plan).encode(), *parts)]
+
+
+def _read_shards(data: bytes) -> None:
+    names = ("m.weights.json", "m_00000.weights.h5", "m_00001.weights.h5")
+    with tempfile.TemporaryDirectory(prefix="holdfast-fuzz-") as folder:
+        for name, part in zip(names, split(data, len(names)), strict=True):
+            Path(folder, name).write_bytes(part)
+        with open_file(Path(folder, names[0])) as file:
+            read_all(file)
+
+
+def _zips() -> list[bytes]:
+    """Return zips of what is no `.keras`: HDF5, a SavedModel, another zip."""
+    found = []
+    whole = dict(zip(_SAVED_MODEL, split(_saved_models()[0], len(_SAVED_MODEL)), strict=True))
+    contents = (
+        {"a/model.h5": _models("model.h5")[0]},
+        {"a/m.keras": _models("model.keras")[0], "__MACOSX/a/._m.keras": b"x"},
+        whole,
+    )
+    for members in contents:
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, part in members.items():
+                archive.writestr(name, part)
+        found.append(data.getvalue())
+    return found
+
+
+def _any() -> list[bytes]:
+    """Return one of each kind, so that the start of one comes before the rest of another."""
+    kinds = (_models("model.h5"), _models("model.keras"), _safetensors(), _zips())
+    return [found[0] for found in kinds]
+
+
+def _read_any(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix="holdfast-fuzz-") as folder:
+        path = Path(folder, "a")
+        path.write_bytes(data)
+        kind = detect(path)
+        with open_file(path) as file:
+            assert file.format == kind
+            read_all(file)
+
+
 READERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
     "model.h5": (
         functools.partial(_read_as, "model.h5"),
@@ -185,6 +245,9 @@ READERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] 
     "model.keras": (functools.partial(_read_as, "model.keras"), lambda: _models("model.keras")),
     "members of model.keras": (_read_members, _zipped),
     "SavedModel": (_read_saved_model, _saved_models),
+    "model.weights.json": (_read_shards, _shards),
+    "zip": (functools.partial(_read_as, "model.zip"), _zips),
+    "file": (_read_any, _any),
     "model.safetensors": (functools.partial(_read_as, "model.safetensors"), _safetensors),
 }
 """What reads bytes, and what gives real ones, by name."""

@@ -86,6 +86,19 @@ def test_tensors_are_read_to_the_bit(name):
         assert_equal(bundle.tensor(key).read(), array)
 
 
+def test_an_array_is_no_window_onto_the_file(tmp_path):
+    """Someone may write over a checkpoint while a model has its arrays."""
+    # The first tensor begins where a backend would take it over as it is.
+    array = np.arange(1 << 19, dtype="f")
+    save(tmp_path / "ck", {"kernel": array})
+    found = Bundle.open(tmp_path / "ck").read("kernel")
+    path = tmp_path / "ck.data-00000-of-00001"
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert np.array_equal(found, array)
+    assert found.flags.writeable
+
+
 @pytest.mark.parametrize("name", OLD)
 def test_tensors_of_old_checkpoints_are_read_to_the_bit(name):
     bundle = OldBundle.open(DATA / name)

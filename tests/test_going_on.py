@@ -6,8 +6,12 @@ the corpus. What nothing old can tell is told by the file's own arrays.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import warnings
+import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +27,36 @@ from holdfast.formats.live import bind
 from holdfast.formats.live.build import build_model
 from holdfast.formats.live.compiling import compile_model
 from holdfast.formats.live.optimizer import restore_optimizer
+from holdfast.formats.live.optimizer_order import Rearranged
+from holdfast.formats.live.optimizer_slots import by_variable
+from holdfast.formats.live.optimizer_state import State
+from holdfast.formats.model_file import ByLayer, Entry, LayerEntries, ModelFile
 from holdfast.formats.opening import open_file
 from holdfast.optimizers import SlowNadam
 
-# TensorFlow 1 let a layer's update and the gradient that reads it race, and here it lost: the
-# weights after are not what the optimizer's formula gives, which is what is found here.
+EVERYTHING = os.environ.get("HOLDFAST_CORPUS") == "all"
+
+# Of these the weights after are not those of the formula. In TensorFlow 1 nothing says whether a
+# gradient reads a kernel before or after that kernel's update. If the gradient of the hidden layer
+# goes through the output layer's kernel as it is after its update, in the steps counted here from
+# 0, the weights after are found.
 RACED = {
-    "keras-1.2.2-tensorflow": "adadelta adagrad adam adamax nadam rmsprop sgd",
-    "keras-2.0.8": "rmsprop",
-    "keras-2.1.6": "adagrad",
-    "keras-2.2.0": "adamax rmsprop",
-    "keras-2.2.4": "nadam",
-    "keras-2.3.1": "adam amsgrad nadam",
+    **{
+        f"keras-1.2.2-tensorflow/trained_{optimizer}": (0, 1, 2, 3, 4)
+        for optimizer in ("adadelta", "adagrad", "adam", "adamax", "nadam", "rmsprop", "sgd")
+    },
+    "keras-2.1.6/trained_adagrad": (0,),
+}
+# Of these they are neither the formula's nor those of the order above in any of the steps. Why is
+# not known. The same optimizers give the right weights in files of the versions beside.
+NOT_EXPLAINED = {
+    "keras-2.0.8/trained_rmsprop",
+    "keras-2.2.0/trained_adamax",
+    "keras-2.2.0/trained_rmsprop",
+    "keras-2.2.4/trained_nadam",
+    "keras-2.3.1/trained_adam",
+    "keras-2.3.1/trained_amsgrad",
+    "keras-2.3.1/trained_nadam",
 }
 # How far weights may be from the old program's after the same steps; 1e-5 where not said.
 TOLERANCE = {
@@ -52,11 +74,10 @@ def trained(folder: str) -> list[str]:
 
 
 NEW = [name for name in trained("") if name != "trained_subclassed"]
-OLD = [
-    name
-    for name in trained("old")
-    if name.rpartition("_")[2] not in RACED.get(name.partition("/")[0], "").split()
-]
+OLD = [name for name in trained("old") if name not in {*RACED, *NOT_EXPLAINED}]
+if not EVERYTHING:
+    # By turns: each version and each optimizer is among them.
+    NEW, OLD = NEW[1::2], OLD[2::3]
 # One of each way in which an optimizer lists its arrays.
 SEVERAL = [
     "trained_adafactor",
@@ -75,6 +96,10 @@ SEVERAL_LEGACY = [
     "trained_legacy_nadam",
     "trained_partly_frozen",
 ]
+OTHER_FILES = [(kind, name) for kind in ("keras", "saved_model") for name in SEVERAL]
+CHECKPOINTS = [*SEVERAL, *SEVERAL_LEGACY]
+if not EVERYTHING:
+    OTHER_FILES, CHECKPOINTS = OTHER_FILES[::2], CHECKPOINTS[::2]
 
 
 def case(name: str) -> Any:
@@ -101,8 +126,14 @@ def train(model: Any, x: Any, y: Any, size: int, steps: range) -> None:
         model.train_on_batch(*batch)
 
 
-def goes_on(found: Any, model: Any) -> float:
-    """Make the steps that the old program made; the largest distance from its weights."""
+def goes_on(found: Any, model: Any, late: Collection[int] = ()) -> float:
+    """Make the steps that the old program made; the largest distance from its weights.
+
+    Args:
+        found: the case.
+        model: of its file.
+        late: see `RACED`.
+    """
     told = found.facts["optimizer"]
     with np.load(found.files / found.name / "io.npz") as stored:
         arrays = {name: stored[name] for name in stored.files}
@@ -111,14 +142,43 @@ def goes_on(found: Any, model: Any) -> float:
         places.setdefault(sum_, []).append(place)
     pairs = [(variable, places[digest(variable.numpy())].pop(0)) for variable in model.weights]
     x, y = structure(arrays, "x", told["x"]), structure(arrays, "y", told["y"])
-    first = told["steps"]
-    train(model, x, y, told["batch_size"], range(first, first + told["more"]))
-    assert int(model.optimizer.iterations) in (first + told["more"], told["more"])
+    first, more = told["steps"], told["more"]
+    for step in range(more):
+        train_one = train_late if step in late else train
+        train_one(model, x, y, told["batch_size"], range(first + step, first + step + 1))
+    assert int(model.optimizer.iterations) in (first + more, more)
     after = [arrays[f"after/{place}"] for _, place in pairs]
     return max(
         float(np.abs(variable.numpy() - array).max())
         for (variable, _), array in zip(pairs, after, strict=True)
     )
+
+
+def train_late(model: Any, x: Any, y: Any, size: int, steps: range) -> None:
+    """As `train`, two layers and the mean squared error, in the order of `RACED`."""
+    hidden, output = model.layers
+    for step in steps:
+        start = step % (len(x) // size) * size
+        one, truth = x[start : start + size], y[start : start + size]
+        weights = [np.array(v) for v in model.trainable_variables]
+        kernel, bias, kernel2, bias2 = weights
+        state = [np.array(v) for v in model.optimizer.variables]
+        h = np.tanh(one @ kernel + bias)
+        behind = 2 * (h @ kernel2 + bias2 - truth) / truth.size
+        last = [h.T @ behind, behind.sum(axis=0)]
+
+        def gradients(
+            through: Any, one: Any = one, h: Any = h, behind: Any = behind, last: Any = last
+        ) -> list[Any]:
+            ahead = behind @ through.T * (1 - h**2)
+            return [keras.ops.cast(g, "float32") for g in (one.T @ ahead, ahead.sum(axis=0), *last)]
+
+        updated, _ = model.optimizer.stateless_apply(state, gradients(kernel2), weights)
+        model.optimizer.apply(gradients(np.array(updated[2])), model.trainable_variables)
+        assert (hidden.activation, output.activation) == (
+            keras.activations.tanh,
+            keras.activations.linear,
+        )
 
 
 @pytest.mark.parametrize("name", NEW)
@@ -128,9 +188,8 @@ def test_keras_2_in_hdf5(name):
     assert goes_on(found, model) < TOLERANCE.get(name, 1e-5)
 
 
-@pytest.mark.parametrize("name", SEVERAL)
-@pytest.mark.parametrize("kind", ["keras", "saved_model"])
-def test_keras_2_in_other_files(name, kind):
+@pytest.mark.parametrize(("kind", "name"), OTHER_FILES)
+def test_keras_2_in_other_files(kind, name):
     found = case(name)
     model = reopened(found.paths()[kind])
     assert goes_on(found, model) < TOLERANCE.get(name, 1e-5)
@@ -143,7 +202,7 @@ def test_legacy_optimizers_in_a_saved_model(name):
     assert goes_on(found, model) < TOLERANCE.get(name, 1e-5)
 
 
-@pytest.mark.parametrize("name", [*SEVERAL, *SEVERAL_LEGACY])
+@pytest.mark.parametrize("name", CHECKPOINTS)
 def test_checkpoints(name):
     found = case(name)
     paths = found.paths()
@@ -169,19 +228,27 @@ def test_checkpoints_of_tensorflow_1_by_name(optimizer, kind):
     assert goes_on(found, reopened(paths["h5"], paths[kind])) < 1e-5
 
 
-@pytest.mark.parametrize("optimizer", RACED["keras-1.2.2-tensorflow"].split())
-def test_keras_1_slots_are_the_files(optimizer):
-    path = case(f"keras-1.2.2-tensorflow/trained_{optimizer}").paths()["h5"]
-    model = reopened(path)
-    with h5py.File(path) as file:
+@pytest.mark.parametrize("name", RACED)
+def test_older_keras_whose_gradients_read_what_was_updated(name):
+    found = case(name)
+    assert goes_on(found, reopened(found.paths()["h5"]), RACED[name]) < 1e-5
+
+
+@pytest.mark.parametrize("name", sorted(NOT_EXPLAINED))
+def test_slots_are_the_files(name):
+    model = reopened(case(name).paths()["h5"])
+    with h5py.File(case(name).paths()["h5"]) as file:
         group = file["optimizer_weights"]
-        stored = [group[name][()] for name in group.attrs["weight_names"]]
-    slots = [array for array in stored if array.shape]
+        stored = [group[slot][()] for slot in group.attrs["weight_names"]]
     count = len(model.trainable_variables)
-    # Keras 1 lists one slot of all variables, then the next; Keras 3 all slots of a variable.
-    expected = [slots[place] for first in range(count) for place in range(first, len(slots), count)]
+    slots = [array for array in stored if array.shape not in ((), (1,))]
     mine = [v.numpy() for v in model.optimizer.variables if v.shape]
-    assert len(mine) == len(expected) == len(slots)
+    # One slot of all variables was listed, then the next; Keras 3 has all slots of a variable, and
+    # the maxima of amsgrad in the end.
+    paired = slots[: 2 * count] if len(slots) > count else slots
+    expected = [paired[place] for k in range(count) for place in range(k, len(paired), count)]
+    expected += slots[len(paired) :]
+    assert len(mine) == len(expected)
     assert all(np.array_equal(a, b) for a, b in zip(mine, expected, strict=True))
 
 
@@ -219,6 +286,73 @@ def test_slots_follow_arrays_into_another_form(kind, tmp_path):
     for place, variable in enumerate(model.trainable_variables):
         assert np.array_equal(slots[2 * place], variable)
         assert np.array_equal(slots[2 * place + 1], variable)
+
+
+CUDNN = {
+    "class_name": "Sequential",
+    "config": {
+        "name": "s",
+        "layers": [
+            {
+                "class_name": "InputLayer",
+                "config": {"batch_input_shape": [None, 5, 3], "name": "i"},
+            },
+            {"class_name": "CuDNNLSTM", "config": {"name": "lstm", "units": 3, "trainable": True}},
+        ],
+    },
+}
+
+
+def test_slots_that_cannot_be_rearranged_are_not_given(tmp_path):
+    """Since 2.12 a group says a place and not whose it is, so none of its slots can be turned."""
+    random = np.random.default_rng(2)
+    arrays = [random.normal(size=shape).astype("f") for shape in ((3, 12), (3, 12), (24,))]
+    training = {
+        "optimizer": {
+            "module": "keras.optimizers",
+            "class_name": "Adam",
+            "config": {"learning_rate": 0.1},
+            "registered_name": None,
+        },
+        "loss": "mse",
+    }
+    made = io.BytesIO()
+    with h5py.File(made, "w") as file:
+        for place, array in enumerate(arrays):
+            file[f"layers/cu_dnnlstm/vars/{place}"] = array
+        slots = [slot for array in arrays for slot in (array, array)]
+        for place, array in enumerate([np.int64(4), np.float32(0.1), *slots]):
+            file[f"optimizer/vars/{place}"] = array
+    path = tmp_path / "cudnn.keras"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("metadata.json", json.dumps({"keras_version": "2.15.0"}))
+        packed.writestr("config.json", json.dumps({**CUDNN, "compile_config": training}))
+        packed.writestr("model.weights.h5", made.getvalue())
+    with pytest.warns(UserWarning, match="fresh Adam: the layer 'lstm' keeps its arrays in anothe"):
+        model = holdfast.load_model(path)
+    assert int(model.optimizer.iterations) == 0
+    halves = arrays[2].reshape(2, -1).sum(axis=0)
+    assert np.array_equal(model.layers[0].cell.bias, halves)
+
+
+def test_slots_by_variable_of_what_has_another_form_now_are_not_given(tmp_path):
+    """Of as many units as inputs the old kernel's slots have the new one's shape."""
+
+    def entry(name: str, *shape: int) -> Entry:
+        return Entry(name, shape, "float32", lambda: np.ones(shape, "f"))
+
+    entries = (entry("k", 3, 12), entry("r", 3, 12), entry("b", 24))
+    slots = {name: {"momentum": entry(f"{name}/m", 3, 12)} for name in ("k", "r")}
+    file = ModelFile(
+        path=tmp_path,
+        format="saved_model",
+        weights=ByLayer((LayerEntries("lstm", entries),)),
+        keras_version="2.4.0",
+        config=CUDNN,
+    )
+    built = build_model(file, None)
+    with pytest.raises(Rearranged, match="the layer 'lstm' keeps its arrays in another form"):
+        by_variable(built.model, file, State(iterations=entries[0], slots=slots), built.translation)
 
 
 def make_h5(source: Path, target: Path, change: Any) -> Path:
@@ -476,6 +610,14 @@ def test_accumulators_began_at_nothing_outside_tensorflow():
         ({"class_name": "TFOptimizer", "config": {}}, "no optimizer 'TFOptimizer'"),
         ({"class_name": "SGD", "config": {"lr": "fast"}}, "should be a number, found 'fast'"),
         ({"class_name": "SGD", "config": {"lr": float("nan")}}, "should be a number"),
+        ({"class_name": "SGD", "config": {"lr": 10**400}}, "should be a number"),
+        (
+            {
+                "class_name": "LossScaleOptimizer",
+                "config": {"optimizer": {"class_name": "SGD", "config": 5}},
+            },
+            "what it scales the loss for is",
+        ),
         (
             {"class_name": "SGD", "config": {"lr": {"class_name": "os.system", "config": {}}}},
             "no schedule 'os.system'",
@@ -557,6 +699,7 @@ def test_metrics(metric, kind, name):
         ({"loss": {"class_name": "__lambda__", "config": {}}}, "2.15.0", "never runs"),
         ({"loss": 7}, "2.15.0", "found 7"),
         ({"loss_weights": ["x"]}, "2.15.0", "expected a number, found 'x'"),
+        ({"loss_weights": 10**400}, "2.15.0", "expected a number"),
         (
             {"metrics": [{"class_name": "MeanMetricWrapper", "config": {"fn": {"class_name": 1}}}]},
             "2.15.0",

@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import marshal
+import os
 import subprocess
 import sys
 import zipfile
@@ -21,9 +22,10 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from test_formats_hdf5 import whole
 
 import holdfast
-from holdfast.errors import CustomObjectError, FormatError
+from holdfast.errors import CustomObjectError, FormatError, HoldfastError
 
 
 def part(kind: str, module: str = "keras.layers", **config: object) -> dict[str, Any]:
@@ -99,6 +101,48 @@ def test_a_lambda_is_refused_although_its_class_is_given(tmp_path: Path) -> None
     with pytest.raises(CustomObjectError, match="'mine' is a Lambda"):
         holdfast.load_model(path, {"Lambda": keras.layers.Dense})
     assert not (tmp_path / "ran").exists()
+
+
+def old(folder: Path, *layers: object, version: str = "2.15.0") -> Path:
+    """Write a whole model in HDF5 of Keras 2, or of 1."""
+    entry = {
+        "class_name": "InputLayer",
+        "config": {"name": "in", "batch_input_shape": [None, 3, 4]},
+    }
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [entry, *layers]}}
+    return whole(folder / "m.h5", model_config=json.dumps(config), keras_version=version)
+
+
+def old_part(kind: str, **config: object) -> dict[str, Any]:
+    return {"class_name": kind, "config": {"name": "mine", **config}}
+
+
+@pytest.mark.parametrize("version", ["1.2.2", "2.15.0"])
+@pytest.mark.parametrize("wrapper", ["", "TimeDistributed", "Bidirectional"])
+@pytest.mark.usefixtures("trusting")
+def test_old_bytecode_is_refused_wherever_it_is(tmp_path: Path, wrapper: str, version: str) -> None:
+    code = bytecode(tmp_path / "ran")
+    layer = old_part("Lambda", function=[code, None, None], function_type="lambda")
+    if wrapper:
+        layer = old_part(wrapper, layer=layer)
+    with pytest.raises(CustomObjectError, match="Lambda, whose code"):
+        holdfast.load_model(old(tmp_path, layer, version=version))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"activation": {"class_name": "__lambda__", "config": {"value": ["4w==", None, None]}}},
+        {"activation": {"class_name": "function", "module": "os", "config": "system"}},
+        {"kernel_initializer": {"class_name": "system", "module": "os", "config": {}}},
+        {"kernel_regularizer": {"class_name": "system", "module": "os", "config": {}}},
+    ],
+)
+@pytest.mark.usefixtures("trusting")
+def test_old_parts_that_keras_has_not_are_refused(tmp_path: Path, config: dict[str, Any]) -> None:
+    with pytest.raises(CustomObjectError, match="which Keras 3 does not have"):
+        holdfast.load_model(old(tmp_path, old_part("Dense", units=2, **config)))
 
 
 # ---- imports
@@ -199,3 +243,57 @@ def test_arrays_of_types_that_are_no_numbers_are_refused(tmp_path: Path, kind: A
     constant = part("Constant", "keras.initializers", value=value)
     with pytest.raises(FormatError, match="a __numpy__ in its configuration"):
         holdfast.load_model(zipped(tmp_path, model(dense(kernel_initializer=constant))))
+
+
+BOMBS = [
+    (dense() | {"config": {"name": "d", "units": 10**12}}, (4,)),
+    (part("Embedding", name="e", input_dim=10**9, output_dim=10**9), (4,)),
+    (part("Conv2D", name="c", filters=10**9, kernel_size=[3, 3]), (4, 4, 3)),
+    (part("RepeatVector", name="r", n=10**12), (4,)),
+    (part("UpSampling2D", name="u", size=[10**9, 10**9]), (4, 4, 3)),
+    (part("ZeroPadding2D", name="z", padding=10**12), (4, 4, 3)),
+    (dense() | {"build_config": {"input_shape": [None, 10**12]}}, (4,)),
+    (stateful("LSTM", units=10**6), (10**6, 10**6)),
+]
+
+
+def test_layers_of_any_size_take_no_memory(tmp_path: Path) -> None:
+    """As a process sees it that has little: four times the file, and 64 MB."""
+    paths = []
+    for number, (layer, shape) in enumerate(BOMBS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        paths.append(str(zipped(folder, model(layer, shape=shape))))
+    program = f"""
+import resource, sys, warnings
+import holdfast, holdfast.formats.live.reading
+from holdfast.errors import HoldfastError
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + (64 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for path in {paths!r}:
+    try:
+        holdfast.load_model(path)
+    except HoldfastError as error:
+        assert path in str(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# ---- paths that lead to no file
+
+
+def test_paths_that_would_never_end_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    others = ["/dev/zero", tmp_path / "a" / "b", tmp_path / ("x" * 5000), tmp_path / "a\0b"]
+    names = ("pipe", "loop", "gone", "empty", "folder")
+    for path in [*(tmp_path / name for name in names), *others]:
+        with pytest.raises(HoldfastError):
+            holdfast.load_model(path)

@@ -1,5 +1,8 @@
 """Graphs of SavedModels as models for inference: what TensorFlow computed is the oracle."""
 
+import dataclasses
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -161,3 +164,31 @@ def test_a_keras_model_can_be_served_too():
     found = served(folder).predict(next(iter(inputs.values())), verbose=0)
     found = dict(zip(expected, found.values(), strict=True))
     assert max(distances(found, expected).values()) <= 1e-5
+
+
+def test_a_served_model_does_not_change_with_its_file(tmp_path):
+    """Its graph is read as far as it is run: the file may be another by then."""
+    folder = tmp_path / "saved_model"
+    shutil.copytree(small("flow"), folder)
+    inputs, expected = computed(small("flow"))
+    model = served(folder)
+    for path in (*folder.glob("*.pb"), *folder.glob("variables/*")):
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+    assert max(distances(arrays(model(inputs), expected), expected).values()) < 1e-5
+
+
+def test_what_is_unsafe_does_not_follow_from_a_name(tmp_path):
+    folder = tmp_path / "refused"
+    shutil.copytree(small("flow"), folder)
+    with saved_model.read(folder) as file:
+        graph = file.graph
+        assert graph.problem() is None
+        outputs = [spec.tensor for spec in graph.signature().outputs.values()]
+        node = graph.graph.nodes[operations.name_of(outputs[0])]
+        unknown = dataclasses.replace(node, op="Frobnicate")
+        graph.graph.nodes[node.name] = unknown
+        unsafe, what = graph.problem()
+    assert "Frobnicate is not one that Holdfast can run" in what
+    assert "refused" in what
+    assert not unsafe

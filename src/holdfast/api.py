@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.config import choose_backend
-from holdfast.errors import FormatError
 from holdfast.run import Run
 from holdfast.store.layout import Layout, is_run
 
@@ -180,8 +179,9 @@ def convert(
         custom_objects, kernels: as `load_model` takes them.
 
     Returns:
-        What was found to be the same: `format`, `arrays` (how many have the same bits) and
-        `difference` (the largest of the outputs, or None where they were not compared).
+        What was found to be the same: `format`, `arrays` (how many have the same bits),
+        `difference` (the largest of the outputs, or None where they were not compared) and
+        `optimizer` (whether its state is the same, or None where there was none to keep).
 
     Raises:
         FormatError: the source cannot be read, or the two differ; nothing is left at `target`.
@@ -192,8 +192,6 @@ def convert(
     choose_backend()
     from holdfast.conversion import convert as convert_file
 
-    if os.fspath(source) == os.fspath(target):
-        raise FormatError(f"{source} cannot be converted into itself; choose another name")
     return convert_file(
         Path(source),
         Path(target),

@@ -7,6 +7,7 @@ writing to `formats` and `run`.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.errors import FormatError
+from holdfast.errors import FormatError, MissingExtraError
 from holdfast.formats import writing
 from holdfast.formats.live import reading
 from holdfast.store import files
@@ -26,6 +27,7 @@ from holdfast.training.saved import save as save_run
 
 _TOLERANCE = 1e-5
 _BATCH = 2
+_FOLDERS = ("run", "saved_model")
 # What a dimension of any length is tried with, until one is taken.
 _LENGTHS = (8, 32, 64, 224)
 
@@ -39,11 +41,14 @@ class Proof:
         arrays: how many arrays have the same bits.
         difference: the largest of the outputs on random inputs, relative where they are larger than
             1; None where they were not compared.
+        optimizer: whether the optimizer's state has the same bits; None where the model has none,
+            or the weights alone were asked for.
     """
 
     format: str
     arrays: int
     difference: float | None
+    optimizer: bool | None = None
 
 
 def convert(
@@ -67,6 +72,7 @@ def convert(
         raise FormatError("a run holds a model, and the weights alone were asked for")
     ending = writing.weights_format if weights_only else writing.model_format
     form = to or ending(target)
+    _check_target(source, target, form)
     model = load(source)
     files.make_directory(target.absolute().parent)
     with tempfile.TemporaryDirectory(prefix=".converting-", dir=target.absolute().parent) as folder:
@@ -88,7 +94,30 @@ def convert(
             _write(model, target, form, weights_only)  # its three files are made together
         else:
             files.move(aside, target)
-    return Proof(form, len(model.weights), gap)
+    kept = None if weights_only else _same_optimizer(model, again)
+    return Proof(form, len(model.weights), gap, kept)
+
+
+def _check_target(source: Path, target: Path, form: str) -> None:
+    """Refuse what cannot be replaced by a file, before any work.
+
+    Raises:
+        FormatError: it is the source, a directory, or no file.
+        MissingExtraError: TensorFlow is needed and not installed.
+    """
+    if form == "saved_model" and importlib.util.find_spec("tensorflow") is None:
+        raise MissingExtraError("TensorFlow", "tensorflow", f"writing a SavedModel to {target}")
+    if not target.exists():
+        return
+    if source.exists() and source.samefile(target):
+        raise FormatError(f"{source} cannot be converted into itself; choose another name")
+    if form in _FOLDERS:
+        if not target.is_dir() or any(target.iterdir()):
+            raise FormatError(f"{target} is there already; choose a directory that is not there")
+    elif target.is_dir():
+        raise FormatError(f"{target} is a directory, and {form} is a file: give the file's name")
+    elif not target.is_file():
+        raise FormatError(f"{target} is a device or a pipe: give the name of a file")
 
 
 def _write(model: Any, path: Path, form: str, weights_only: bool) -> None:
@@ -113,12 +142,27 @@ def _compare(model: Any, again: Any, *, outputs: bool) -> float | None:
         raise FormatError(f"it had {len(model.weights)} arrays, and has {len(again.weights)}")
     for before, after in zip(model.weights, again.weights, strict=True):
         was, now = _array(before), _array(after)
-        if was.shape != now.shape or was.dtype != now.dtype or was.tobytes() != now.tobytes():
+        if not _same(was, now):
             raise FormatError(
                 f"the array {before.path} was {was.dtype}{was.shape}, and {after.path} is "
                 f"{now.dtype}{now.shape} with other bits"
             )
     return _compare_outputs(model, again) if outputs else None
+
+
+def _same(was: NDArray[Any], now: NDArray[Any]) -> bool:
+    return was.shape == now.shape and was.dtype == now.dtype and was.tobytes() == now.tobytes()
+
+
+def _same_optimizer(model: Any, again: Any) -> bool | None:
+    """Return whether both optimizers have the same state, or None where there was none."""
+    before, after = getattr(model, "optimizer", None), getattr(again, "optimizer", None)
+    if before is None or not before.built:
+        return None
+    if after is None or len(before.variables) != len(after.variables):
+        return False
+    pairs = zip(before.variables, after.variables, strict=True)
+    return all(_same(_array(was), _array(now)) for was, now in pairs)
 
 
 def _compare_outputs(model: Any, again: Any) -> float | None:
@@ -150,7 +194,7 @@ def _gap(was: NDArray[Any], now: NDArray[Any]) -> float:
 
 def _inputs(model: Any) -> Iterator[Any]:
     """Yield random inputs of a model; of dimensions of any length, several lengths."""
-    described = getattr(model, "input", None) if getattr(model, "inputs", None) else None
+    described = _described(model)
     if described is None or any(x.dtype == "string" for x in keras.tree.flatten(described)):
         return
     random = np.random.default_rng(0)
@@ -164,6 +208,13 @@ def _inputs(model: Any) -> Iterator[Any]:
 
     for length in _LENGTHS:
         yield keras.tree.map_structure(functools.partial(draw, length=length), described)
+
+
+def _described(model: Any) -> Any:
+    """Return the inputs of a model as it takes them, or None where it does not say."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0] if model.inputs else None
+    return getattr(model, "input", None) if getattr(model, "inputs", None) else None
 
 
 def _array(value: Any) -> NDArray[Any]:

@@ -8,7 +8,7 @@
 | `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
 | `CompileMetrics`, `MetricsList`, `Metric._direction` | whether a larger value is better |
 | `saving_lib.get_attr_skipset` | saving makes an optimizer, which a `StatelessScope` forbids |
-| `legacy_h5_format`, `saving_lib.H5IOStore` | files in HDF5, made in memory |
+| `saving_lib.H5IOStore`, `_save_state` | `.weights.h5`, made in memory |
 | `Optimizer._learning_rate` | whether the rate is a schedule, which cannot be set |
 | `Model._loss_tracker` | the loss of a single step |
 | `pythonify_logs` | the same numbers, in the same order, as callbacks are told |
@@ -36,7 +36,6 @@ from typing import Any
 import keras
 from keras.src import backend
 from keras.src.backend.common import global_state
-from keras.src.legacy.saving import legacy_h5_format
 from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
 from keras.src.random import seed_generator
 from keras.src.saving import saving_lib
@@ -55,7 +54,6 @@ __all__ = [
     "epoch_logs",
     "finalize",
     "get_global_seed_generator",
-    "hdf5",
     "initialize",
     "loss_tracker",
     "metric_direction",
@@ -69,6 +67,7 @@ __all__ = [
     "set_value",
     "to_snake_case",
     "train_validation_split",
+    "weights_in_hdf5",
 ]
 
 
@@ -130,26 +129,12 @@ def prepare_saving() -> None:
         )
 
 
-def hdf5(model: Any, *, weights_only: bool, legacy: bool) -> memoryview:
-    """Return a file of a model, or of its weights, in HDF5.
+def weights_in_hdf5(model: Any) -> memoryview:
+    """Return a `.weights.h5` file of a built model, as Keras 3 writes it.
 
     It is made in memory: HDF5 does not outlive a disk that fails while it writes.
-
-    Args:
-        model: built.
-        weights_only: weights, or the whole model, which is always `legacy`.
-        legacy: as Keras 2 wrote it, and all Keras read it; else as `.weights.h5` of Keras 3.
     """
-    import h5py
-
     made = io.BytesIO()
-    if legacy:
-        with h5py.File(made, "w") as file:
-            if weights_only:
-                legacy_h5_format.save_weights_to_hdf5_group(file, model)
-            else:
-                legacy_h5_format.save_model_to_hdf5(model, file)
-        return made.getbuffer()
     store = saving_lib.H5IOStore(made, mode="w")
     saving_lib._save_state(
         model, weights_store=store, assets_store=None, inner_path="", visited_saveables=set()

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -79,24 +80,28 @@ def some(which, names):
     return found
 
 
+def tried(which, batch):
+    """The results of some models, by a child process; of one that crashes, that it did."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [sys.executable, __file__, which, file.name, *batch]
+        done = subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+        if done.returncode == 0:
+            return json.loads(Path(file.name).read_text())
+    if len(batch) == 1:
+        return {batch[0]: {"all": f"crashes: exit code {done.returncode}"}}
+    return {name: found for one in batch for name, found in tried(which, [one]).items()}
+
+
 def main(which):
     from corpus_models import everything
 
     names = list(dict.fromkeys(case.name for case, _ in everything()))
     results = {}
     batches = [names[i : i + MODELS_A_PROCESS] for i in range(0, len(names), MODELS_A_PROCESS)]
-    while batches:
-        batch = batches.pop(0)
-        with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            command = [sys.executable, __file__, which, file.name, *batch]
-            done = subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
-            if done.returncode == 0:
-                results |= json.loads(Path(file.name).read_text())
-            elif len(batch) > 1:
-                batches += [[name] for name in batch]
-            else:
-                results[batch[0]] = {"all": f"crashes: exit code {done.returncode}"}
-        print(len(results), "of", len(names), flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        for found in workers.map(lambda batch: tried(which, batch), batches):
+            results |= found
+            print(len(results), "of", len(names), flush=True)
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(results[name])}" for name in names)
     (HERE / RESULTS[which]).write_text(f"{{\n{lines}\n}}\n")
 

@@ -26,6 +26,7 @@ class Converted:
         format: of the new one.
         arrays: how many have the same bits.
         largest_difference: of the outputs on random inputs; None where they were not compared.
+        optimizer: whether its state has the same bits; None where there was none to keep.
         seconds: that it took.
     """
 
@@ -34,6 +35,7 @@ class Converted:
     format: str
     arrays: int
     largest_difference: float | None
+    optimizer: bool | None
     seconds: float
 
 
@@ -73,7 +75,13 @@ def convert(
     proved = convert_file(source, target, to, weights_only=weights_only, kernels=kernels)
     seconds = time.monotonic() - began
     done = Converted(
-        str(source), str(target), proved.format, proved.arrays, proved.difference, seconds
+        str(source),
+        str(target),
+        proved.format,
+        proved.arrays,
+        proved.difference,
+        proved.optimizer,
+        seconds,
     )
     if as_json:
         output.print_json(asdict(done))
@@ -82,4 +90,5 @@ def convert(
     if done.largest_difference is not None:
         same = f"outputs within {done.largest_difference:.1g}"
     arrays = output.count(done.arrays, "array")
-    output.say(f"{target}: {done.format}, {arrays} bit for bit the same, {same}")
+    lost = ", without the optimizer's state" if done.optimizer is False else ""
+    output.say(f"{target}: {done.format}, {arrays} bit for bit the same, {same}{lost}")

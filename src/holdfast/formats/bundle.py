@@ -30,7 +30,7 @@ from holdfast.formats.region import fresh
 from holdfast.formats.table import Table
 from holdfast.formats.tensor_slices import Slice, assemble, read_slice, slice_key, slice_shape
 from holdfast.formats.tensor_types import read_shape, read_type, type_name
-from holdfast.formats.wire import Buffer, Message, packed_varints
+from holdfast.formats.wire import Buffer, Message, leading_varints
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 """The key of the object graph, in a checkpoint that has one."""
@@ -140,8 +140,6 @@ class Bundle:
 
     def read(self, key: str) -> NDArray[Any]:
         """Return the elements of a tensor; of strings an array of objects, each `bytes`.
-
-        What it returns may be read-only, and look at the file through a memory map.
 
         Raises:
             FormatError: there is no such key, or the elements are damaged.
@@ -258,22 +256,20 @@ class Bundle:
         data = self._shards[entry.shard][entry.offset : entry.offset + entry.size]
         if entry.dtype.kind == "O":
             return self._strings(entry, data, name)
-        self._compare(mask(crc32c(data)), entry.crc, name)
-        array = np.frombuffer(data, entry.dtype.newbyteorder(self._order)).reshape(entry.shape)
-        if entry.dtype == np.bool_ and (array.view(np.uint8) > 1).any():
-            raise FormatError(f"{name} is not sound: an element should be 0 or 1, and is neither.")
-        # Tensors lie where the one before them ended.
-        if not array.dtype.isnative:
-            return array.astype(entry.dtype)
-        if not array.flags.aligned:
-            room = fresh(len(data))
+        # A backend may take an array over as it is: as a window onto the file it would change, or
+        # end the process, when someone writes to the file.
+        room = fresh(len(data))
+        if entry.size:
             room.data[:] = data
-            return room.view(entry.dtype).reshape(entry.shape)
-        return array
+        self._compare(mask(crc32c(room.data)), entry.crc, name)
+        if entry.dtype == np.bool_ and (room > 1).any():
+            raise FormatError(f"{name} is not sound: an element should be 0 or 1, and is neither.")
+        array = room.view(entry.dtype.newbyteorder(self._order)).reshape(entry.shape)
+        return array if array.dtype.isnative else array.astype(entry.dtype)
 
     def _strings(self, entry: BundleEntry, data: memoryview, name: str) -> NDArray[Any]:
         count = prod(entry.shape)
-        lengths, at = _lengths(data, count, name)
+        lengths, at = leading_varints(data, count, name)
         if at + 4 + int(lengths.sum(dtype=object) if count else 0) != len(data):
             raise FormatError(f"{name} is not sound: the lengths of its strings do not add up.")
         wide = bool(count and lengths.max() >= 1 << 32)
@@ -318,24 +314,6 @@ class _Entries(Mapping[str, BundleEntry]):
 
     def __len__(self) -> int:
         return len(self._keys)
-
-
-def _lengths(data: memoryview, count: int, name: str) -> tuple[NDArray[np.uint64], int]:
-    """Return `count` varints from the beginning of `data`, and where they end."""
-    whole = np.frombuffer(data, np.uint8)
-    ends = np.zeros(0, np.int64)
-    seen = 0
-    # The bytes after the lengths are no varints: look no further than to the last length.
-    while ends.size < count and seen < whole.size:
-        step = max(count - ends.size, 4096)
-        piece = np.flatnonzero(whole[seen : seen + step] < 0x80) + seen
-        ends = np.concatenate((ends, piece))[:count]
-        seen += step
-    if ends.size < count:
-        raise FormatError(f"{name} is not sound: it ends within the lengths of its strings.")
-    at = int(ends[-1]) + 1 if count else 0
-    lengths = [*packed_varints(data[:at], name)]
-    return np.concatenate(lengths) if lengths else np.zeros(0, np.uint64), at
 
 
 def _text(key: bytes, name: str) -> str:

@@ -202,6 +202,8 @@ def what_zip(names: Collection[str]) -> str:
 
 def _not_there(path: Path) -> str:
     folder = path.absolute().parent
+    if path.is_symlink():
+        return f"{path} is a link to {os.readlink(path)}, which is not there"
     if not folder.is_dir():
         return f"{path} is not there, nor is its directory {path.parent}"
     names = {entry.name.removesuffix(".index") for entry in os.scandir(folder)}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.errors import FormatError
-from holdfast.formats.bundle import Bundle, map_file
+from holdfast.formats.bundle import Bundle
 from holdfast.formats.checkpoint_file import index_of, weights_of
 from holdfast.formats.graph.definition import Graph
 from holdfast.formats.graph.served import ServedGraph
@@ -140,7 +140,8 @@ class _Opened:
     @classmethod
     def open(cls, folder: Path) -> _Opened:
         file = folder / FILE
-        whole = Message(map_file(file), str(file))
+        # Not mapped: a served model keeps its graph, and someone may write to the file.
+        whole = Message(file.read_bytes(), str(file))
         message = _meta_graph(whole, str(file))
         objects = read_objects(message.blob(7), str(file))
         prefix = folder / _VARIABLES

@@ -252,6 +252,30 @@ def packed_varints(data: memoryview, name: str) -> Iterator[np.ndarray[Any, np.d
         at += int(ends[-1]) + 1
 
 
+def leading_varints(
+    data: memoryview, count: int, name: str
+) -> tuple[np.ndarray[Any, np.dtype[np.uint64]], int]:
+    """Return the `count` numbers that `data` begins with, and where they end.
+
+    Raises:
+        FormatError: there are not so many, or one is longer than 64 bits.
+    """
+    whole = np.frombuffer(data, np.uint8)
+    ends = np.zeros(0, np.int64)
+    seen = 0
+    # The bytes after the last number are none: look no further.
+    while ends.size < count and seen < whole.size:
+        step = max(count - ends.size, 4096)
+        piece = np.flatnonzero(whole[seen : seen + step] < 0x80) + seen
+        ends = np.concatenate((ends, piece))[:count]
+        seen += step
+    if ends.size < count:
+        raise FormatError(f"{name} is not sound: it ends after {ends.size:,} of {count:,} numbers.")
+    at = int(ends[-1]) + 1 if count else 0
+    numbers = [*packed_varints(data[:at], name)]
+    return np.concatenate(numbers) if numbers else np.zeros(0, np.uint64), at
+
+
 def varint(value: int) -> bytes:
     """Return a number as it is stored; a negative one as its two's complement in 64 bits."""
     value %= _WORD

@@ -115,7 +115,7 @@ def save_weights(
     elif kind == "weights.h5":
         from holdfast import keras_private
 
-        _put(path, [keras_private.hdf5(model, weights_only=True, legacy=False)])
+        _put(path, [keras_private.weights_in_hdf5(model)])
     else:
         from holdfast.formats.live import write_hdf5, write_safetensors
 

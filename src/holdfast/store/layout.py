@@ -154,8 +154,11 @@ def is_pack(name: str) -> bool:
 
 
 def is_run(path: Path) -> bool:
-    """Return whether `path` is the directory of a run."""
-    return Layout(path).identity.is_file()
+    """Return whether `path` is the directory of a run; what can be no path is none."""
+    try:
+        return Layout(path).identity.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -60,6 +60,10 @@ _FILES = ("File", "PyFunc", "Save", "Restore", "Print", "Summary", "Iterator", "
 _CHANGES = ("Assign", "Scatter", "Apply")
 
 
+class OutsideError(FormatError):
+    """An operation would reach outside the graph."""
+
+
 def check(graph: Graph, outputs: list[str]) -> None:
     """Refuse a graph in which anything outside the allowlist would have to run.
 
@@ -110,7 +114,7 @@ def _check_node(node: Node, name: str, callers: tuple[str, ...]) -> None:
         return
     where = f"{name}: {'/'.join([*callers[-1:], node.name])}"
     if any(word in node.op for word in _FILES):
-        raise FormatError(
+        raise OutsideError(
             f"{where} is refused: the operation {node.op} reaches outside the graph. Holdfast runs "
             "nothing that a file brings along."
         )
@@ -130,7 +134,7 @@ def problem(graph: Graph, outputs: list[str]) -> tuple[bool, str] | None:
     try:
         check(graph, outputs)
     except FormatError as error:
-        return "refused" in str(error), str(error)
+        return isinstance(error, OutsideError), str(error)
     return None
 
 

@@ -39,6 +39,7 @@ class Context:
     problems: list[Problem] = field(default_factory=list)
     adapt: dict[tuple[str, ...], Adapt] = field(default_factory=dict)
     renamed: dict[tuple[str, ...], str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def problem(self, place: Place, what: str, kind: Literal["unsafe", "unsupported"]) -> None:
         """Note what is not translated."""

@@ -79,6 +79,7 @@ def model(config: Json, context: Context, place: Place, make: Make, new: str) ->
         FormatError: the configuration is not a graph of layers.
     """
     specs = [spec for spec in config["layers"] if _class(spec) not in _ADDED]
+    context.left_out += [_name(spec, place) for spec in config["layers"] if _class(spec) in _ADDED]
     olds = [_name(spec, place) for spec in specs]
     if len(set(olds)) != len(olds):
         raise FormatError(f"{place}: two of its layers have the same name")

@@ -45,7 +45,13 @@ def translate(config: Json, version: str | None, custom: Collection[str] = ()) -
     if not isinstance(plain, dict) or not isinstance(plain.get("class_name"), str):
         raise FormatError("the configuration names no class")
     made_config = _Translator(context).part(plain, Place())
-    return Translation(made_config, context.adapt, context.renamed, tuple(context.problems))
+    return Translation(
+        made_config,
+        context.adapt,
+        context.renamed,
+        tuple(context.problems),
+        left_out=tuple(context.left_out),
+    )
 
 
 def _numbers(version: str | None) -> tuple[int, ...]:
@@ -89,8 +95,9 @@ class _Translator:
         elif not place.old and not config.get("layers"):
             self._context.unsupported(
                 place,
-                f"it is of the class {bare!r} and has no configuration of layers. Build it by its "
-                "own program and load the weights into it: holdfast.load_weights(model, path)",
+                f"it is of the class {bare!r} and has no configuration of layers. Give the class: "
+                f"custom_objects={{{bare!r}: {bare}}}, or build it by its own program and load "
+                "the weights into it: holdfast.load_weights(model, path)",
             )
         else:
             self._context.unsupported(

@@ -256,7 +256,8 @@ def _loss_scaled(config: Mapping[str, Any], version: str | None, custom: Collect
         initial = inside.get("initial_loss_scale", inside.get("loss_scale_value"))
         steps = inside.get("increment_period")
     inner = config.get("inner_optimizer", config.get("optimizer"))
-    if not isinstance(inner, dict) or "inner_optimizer" in (inner.get("config") or {}):
+    arguments = (inner.get("config") or {}) if isinstance(inner, dict) else None
+    if not isinstance(arguments, dict) or "inner_optimizer" in arguments:
         raise Untranslatable("optimizer", f"what it scales the loss for is {inner!r:.80}")
     translated = translate_optimizer(inner, version, custom)
     if not dynamic:
@@ -275,9 +276,21 @@ def _value(argument: str, value: Json) -> Any:
     """Return a number as Keras 3 wants it, a float; what is true or false as it is."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    raise Untranslatable("optimizer", f"its {argument} should be a number, found {value!r:.80}")
+    number = finite(value)
+    if number is None:
+        raise Untranslatable("optimizer", f"its {argument} should be a number, found {value!r:.80}")
+    return number
+
+
+def finite(value: Json) -> float | None:
+    """Return a number as a float, or None for what is none or is not finite as a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has whole numbers of any size
+        return None
+    return number if math.isfinite(number) else None
 
 
 def is_old(training: Json | None, version: str | None) -> bool:

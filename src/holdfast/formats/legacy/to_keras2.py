@@ -37,7 +37,7 @@ _LAYERS = frozenset(
     DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense Embedding Flatten GRU GRUCell
     GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
     GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
-    GroupNormalization InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking
+    GroupNormalization Identity InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking
     MaxPooling1D MaxPooling2D MaxPooling3D Maximum Minimum MultiHeadAttention Multiply
     Normalization PReLU Permute RNN RandomContrast RandomFlip RandomRotation RandomTranslation
     RandomZoom ReLU RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D

@@ -13,8 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from holdfast.formats.legacy.losses import (
+    BY_SHAPE,
+    FUNCTIONS,
+    LOSS_FUNCTIONS,
+    LOSSES,
+    METRICS,
+    REDUCTIONS,
+)
 from holdfast.formats.legacy.optimizers import (
     Untranslatable,
+    finite,
     made,
     numbers,
     plain_name,
@@ -23,128 +32,6 @@ from holdfast.formats.legacy.optimizers import (
 from holdfast.formats.model_file import Problem
 from holdfast.types import Json
 
-# The arguments of each class besides `name`, `dtype` and, of losses, `reduction`.
-_LOSSES = {
-    "BinaryCrossentropy": "from_logits label_smoothing axis",
-    "BinaryFocalCrossentropy": "apply_class_balancing alpha gamma from_logits label_smoothing axis",
-    "CTC": "",
-    "CategoricalCrossentropy": "from_logits label_smoothing axis",
-    "CategoricalFocalCrossentropy": "alpha gamma from_logits label_smoothing axis",
-    "CategoricalHinge": "",
-    "Circle": "gamma margin remove_diagonal",
-    "CosineSimilarity": "axis",
-    "Dice": "axis",
-    "Hinge": "",
-    "Huber": "delta",
-    "KLDivergence": "",
-    "LogCosh": "",
-    "MeanAbsoluteError": "",
-    "MeanAbsolutePercentageError": "",
-    "MeanSquaredError": "",
-    "MeanSquaredLogarithmicError": "",
-    "Poisson": "",
-    "SparseCategoricalCrossentropy": "from_logits ignore_class axis",
-    "SquaredHinge": "",
-    "Tversky": "alpha beta axis",
-}
-_THRESHOLDS = "thresholds top_k class_id"
-_AT = "num_thresholds class_id"
-_IOU = "sparse_y_true sparse_y_pred axis"
-_METRICS = {
-    "AUC": "num_thresholds curve summation_method multi_label num_labels label_weights thresholds "
-    "from_logits",
-    "Accuracy": "",
-    "BinaryAccuracy": "threshold",
-    "BinaryCrossentropy": "from_logits label_smoothing",
-    "BinaryIoU": "target_class_ids threshold",
-    "CategoricalAccuracy": "",
-    "CategoricalCrossentropy": "from_logits label_smoothing axis",
-    "CategoricalHinge": "",
-    "CosineSimilarity": "axis",
-    "F1Score": "average threshold",
-    "FBetaScore": "average beta threshold",
-    "FalseNegatives": "thresholds",
-    "FalsePositives": "thresholds",
-    "Hinge": "",
-    "IoU": f"num_classes target_class_ids ignore_class {_IOU}",
-    "KLDivergence": "",
-    "LogCoshError": "",
-    "Mean": "",
-    "MeanAbsoluteError": "",
-    "MeanAbsolutePercentageError": "",
-    "MeanIoU": f"num_classes ignore_class {_IOU}",
-    "MeanSquaredError": "",
-    "MeanSquaredLogarithmicError": "",
-    "OneHotIoU": "num_classes target_class_ids ignore_class sparse_y_pred axis",
-    "OneHotMeanIoU": "num_classes ignore_class sparse_y_pred axis",
-    "Poisson": "",
-    "Precision": _THRESHOLDS,
-    "PrecisionAtRecall": f"recall {_AT}",
-    "R2Score": "class_aggregation num_regressors",
-    "Recall": _THRESHOLDS,
-    "RecallAtPrecision": f"precision {_AT}",
-    "RootMeanSquaredError": "",
-    "SensitivityAtSpecificity": f"specificity {_AT}",
-    "SparseCategoricalAccuracy": "",
-    "SparseCategoricalCrossentropy": "from_logits ignore_class axis",
-    "SparseTopKCategoricalAccuracy": "k from_sorted_ids",
-    "SpecificityAtSensitivity": f"sensitivity {_AT}",
-    "SquaredHinge": "",
-    "Sum": "",
-    "TopKCategoricalAccuracy": "k",
-    "TrueNegatives": "thresholds",
-    "TruePositives": "thresholds",
-}
-# Functions by what files call them, with the class of the metric that averages each.
-_FUNCTIONS = {
-    "accuracy": "Accuracy",
-    "binary_accuracy": "BinaryAccuracy",
-    "binary_crossentropy": "BinaryCrossentropy",
-    "bce": "BinaryCrossentropy",
-    "categorical_accuracy": "CategoricalAccuracy",
-    "categorical_crossentropy": "CategoricalCrossentropy",
-    "categorical_hinge": "CategoricalHinge",
-    "cosine": "CosineSimilarity",
-    "cosine_proximity": "CosineSimilarity",
-    "cosine_similarity": "CosineSimilarity",
-    "hinge": "Hinge",
-    "kl_divergence": "KLDivergence",
-    "kld": "KLDivergence",
-    "kullback_leibler_divergence": "KLDivergence",
-    "log_cosh": "LogCoshError",
-    "logcosh": "LogCoshError",
-    "mae": "MeanAbsoluteError",
-    "mape": "MeanAbsolutePercentageError",
-    "mean_absolute_error": "MeanAbsoluteError",
-    "mean_absolute_percentage_error": "MeanAbsolutePercentageError",
-    "mean_squared_error": "MeanSquaredError",
-    "mean_squared_logarithmic_error": "MeanSquaredLogarithmicError",
-    "mse": "MeanSquaredError",
-    "msle": "MeanSquaredLogarithmicError",
-    "poisson": "Poisson",
-    "sparse_categorical_accuracy": "SparseCategoricalAccuracy",
-    "sparse_categorical_crossentropy": "SparseCategoricalCrossentropy",
-    "sparse_top_k_categorical_accuracy": "SparseTopKCategoricalAccuracy",
-    "squared_hinge": "SquaredHinge",
-    "top_k_categorical_accuracy": "TopKCategoricalAccuracy",
-}
-# Losses that no metric of that name averages.
-_LOSS_FUNCTIONS = {
-    "binary_focal_crossentropy": "BinaryFocalCrossentropy",
-    "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
-    "huber": "Huber",
-    "huber_loss": "Huber",
-}
-# What `compile` resolves by the outputs' shapes.
-_BY_SHAPE = frozenset(["accuracy", "acc", "crossentropy", "ce"])
-_REDUCTIONS = {
-    "auto": "sum_over_batch_size",
-    "sum_over_batch_size": "sum_over_batch_size",
-    "sum": "sum",
-    "none": "none",
-    "mean": "mean",
-    "mean_with_sample_weight": "mean_with_sample_weight",
-}
 _NESTED = ("loss", "metrics", "weighted_metrics", "loss_weights")
 
 Translate = Callable[[Json], Json]
@@ -235,8 +122,9 @@ def _each(value: Json, translate: Translate) -> Json:
 
 
 def _weight(weight: Json) -> Json:
-    if isinstance(weight, (int, float)) and not isinstance(weight, bool):
-        return float(weight)
+    number = finite(weight)
+    if number is not None:
+        return number
     raise Untranslatable("loss_weights", f"expected a number, found {weight!r:.80}")
 
 
@@ -251,20 +139,20 @@ def _loss(loss: Json, version: str | None, custom: Collection[str]) -> Json:
     if not isinstance(loss, dict) or loss.get("class_name") == "function":
         if function in ("crossentropy", "ce"):
             return name
-        kind = _LOSS_FUNCTIONS.get(function) or _FUNCTIONS.get(function, "")
+        kind = LOSS_FUNCTIONS.get(function) or FUNCTIONS.get(function, "")
         kind = {"LogCoshError": "LogCosh"}.get(kind, kind)
         _refuse_old_cosine(function, version, "loss")
         config = {"name": name}
     else:
         kind = {"LogcoshError": "LogCosh"}.get(name, name)
-    if kind not in _LOSSES:
+    if kind not in LOSSES:
         raise _unknown(name, "loss")
     reduction = config.get("reduction")
-    new = _arguments(kind, config, _LOSSES[kind], "loss")
+    new = _arguments(kind, config, LOSSES[kind], "loss")
     if reduction is not None:
-        if str(reduction).lower() not in _REDUCTIONS:
+        if str(reduction).lower() not in REDUCTIONS:
             raise Untranslatable("loss", f"Keras 3 has no reduction {reduction!r:.80}")
-        new["reduction"] = _REDUCTIONS[str(reduction).lower()]
+        new["reduction"] = REDUCTIONS[str(reduction).lower()]
     return made("keras.losses", kind, new)
 
 
@@ -277,26 +165,26 @@ def _metric(metric: Json, version: str | None, custom: Collection[str]) -> Json:
         return _mean_of(config, version, custom)
     if isinstance(metric, dict) and metric.get("class_name") != "function":
         kind = name
-    elif name in _BY_SHAPE:
+    elif name in BY_SHAPE:
         return name
     else:
-        kind = _FUNCTIONS.get(name.lower(), "")
+        kind = FUNCTIONS.get(name.lower(), "")
         _refuse_old_cosine(name.lower(), version, "metrics")
         config = {"name": name}
-    if kind not in _METRICS:
+    if kind not in METRICS:
         raise _unknown(name, "metrics")
-    return made("keras.metrics", kind, _arguments(kind, config, _METRICS[kind], "metrics"))
+    return made("keras.metrics", kind, _arguments(kind, config, METRICS[kind], "metrics"))
 
 
 def _mean_of(config: Mapping[str, Any], version: str | None, custom: Collection[str]) -> Json:
     """Return the metric that averages a function."""
     function = _function_name(config.get("fn"), "metrics")
     if function not in custom:
-        kind = _FUNCTIONS.get(function.lower(), "")
-        if kind not in _METRICS:
+        kind = FUNCTIONS.get(function.lower(), "")
+        if kind not in METRICS:
             raise _unknown(function, "metrics")
         _refuse_old_cosine(function.lower(), version, "metrics")
-        return made("keras.metrics", kind, _arguments(kind, config, _METRICS[kind], "metrics"))
+        return made("keras.metrics", kind, _arguments(kind, config, METRICS[kind], "metrics"))
     new = {key: config[key] for key in ("name", "dtype") if isinstance(config.get(key), str)}
     new["fn"] = made(None, "function", function, function)
     return made("keras.metrics", "MeanMetricWrapper", new)

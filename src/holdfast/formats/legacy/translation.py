@@ -32,6 +32,7 @@ class Translation:
             the file, with the name in `config`.
         problems: what could not be translated; a model is not built where there is one.
         old_counts: how many arrays a layer in `adapt` had, where it was another number.
+        left_out: layers that only added to the loss or the metrics, which Keras 3 has no layers for.
     """  # noqa: E501
 
     config: Json
@@ -39,3 +40,4 @@ class Translation:
     renamed: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     old_counts: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()

@@ -7,9 +7,12 @@ matching to the modules `by_…`, and the optimizer to `optimizer`.
 from __future__ import annotations
 
 import tempfile
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from holdfast import keras_private
 from holdfast.errors import FormatError, MismatchError
@@ -73,12 +76,29 @@ def bind(
         if matching.fits(variable, entry):
             keras_private.set_value(variable, entry.read())
     keras_private.initialize(model.variables)
+    _warn_of_narrowed(file, [variable for variable, _ in found.pairs])
     for layer, group in found.hooks:
         layer.load_own_variables({name: entry.read() for name, entry in group.items()})
     if isinstance(file.weights, ByPath) and file.weights.assets:
         _load_assets(model, file.weights)
     keras_private.finalize(model)
     return different
+
+
+def _warn_of_narrowed(file: ModelFile, variables: list[Any]) -> None:
+    """Say that a backend keeps fewer digits than the model asks for, as JAX does by default."""
+    narrowed = [v for v in variables if v.dtype == "float64" and _kept(v) != "float64"]
+    if narrowed:
+        warnings.warn(
+            f"{file.path}: {len(narrowed)} arrays, {narrowed[0].path} the first, are of float64, "
+            f"and JAX computes with {_kept(narrowed[0])} unless it is told otherwise. To keep all "
+            "digits, set JAX_ENABLE_X64=1 before the program starts",
+            stacklevel=5,
+        )
+
+
+def _kept(variable: Any) -> str:
+    return str(keras.backend.standardize_dtype(variable.value.dtype))
 
 
 def _match(

@@ -9,15 +9,17 @@ claims is compared with the file's arrays before memory is taken for it. Leaves 
 from __future__ import annotations
 
 import contextlib
-import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 
 from holdfast import keras_private
 from holdfast.errors import CustomObjectError, FormatError
+from holdfast.formats.legacy import values
 from holdfast.formats.legacy.keras1 import Kernels
 from holdfast.formats.legacy.translation import Translation
 from holdfast.formats.live import allowed
@@ -85,6 +87,15 @@ def build_model(
     _refuse(file, translation.problems)
     allowed.check(translation.config, file.path, given)
     model = make(translation.config, file.path, given)
+    if not model.built:
+        _build_on_shape(model, file)
+    if translation.left_out:
+        warnings.warn(
+            f"{file.path}: what the layers {', '.join(translation.left_out[:_LISTED])} added to "
+            "the loss or the metrics is left out, which changes training and no output. To train "
+            "on, compile the model with a loss that adds it",
+            stacklevel=4,
+        )
     return Built(model, None if _is_current(file) else translation)
 
 
@@ -109,6 +120,33 @@ def make(config: Json, path: object, custom_objects: Mapping[str, Any]) -> Any:
     if not isinstance(model, keras.Model):
         raise FormatError(f"{path}: its configuration is of a {type(model).__name__}, no model")
     return model
+
+
+def _build_on_shape(model: Any, file: ModelFile) -> None:
+    """Build a model of the caller's own class on the shape of what it was called on.
+
+    Raises:
+        FormatError: the file does not say on which, or the class does not take it.
+    """
+    config = values.plain(file.config)
+    built = config.get("build_config")
+    shape = values.shape(config.get("build_input_shape")) or values.shape(
+        built.get("input_shape") if isinstance(built, dict) else None
+    )
+    way_out = "build it by its own program, and call holdfast.load_weights(model, path)"
+    if shape is None:
+        raise FormatError(
+            f"{file.path}: its model is of the class {type(model).__name__}, and the file does not "
+            f"say on what shape it was called: {way_out}"
+        )
+    try:
+        with keras_private.deferred():
+            model(keras.KerasTensor(tuple(shape)))
+    except Exception as error:
+        raise FormatError(
+            f"{file.path}: its model of the class {type(model).__name__} cannot be built on the "
+            f"shape {shape}: {_short(error)}. To go on, {way_out}"
+        ) from error
 
 
 def _keeps_state(config: Json) -> bool:
@@ -153,7 +191,9 @@ def _check_size(config: Json, path: object, custom_objects: Mapping[str, Any]) -
     claimed = keras_private.claimed(
         lambda: keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
     )
-    size = os.stat(str(path)).st_size
+    whole = Path(str(path))
+    parts = whole.rglob("*") if whole.is_dir() else [whole]
+    size = sum(part.stat().st_size for part in parts if part.is_file())
     if claimed > _LEAST + size * _MOST:
         raise FormatError(
             f"{path}: its configuration is of {claimed} numbers, more than a file of {size} bytes "

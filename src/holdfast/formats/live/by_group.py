@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast import keras_private
 from holdfast.formats.legacy.translation import Translation
+from holdfast.formats.live import by_path
 from holdfast.formats.live.by_path import counted, match_object, own
 from holdfast.formats.live.forms import forms_of
 from holdfast.formats.live.matching import Form, Match, adapted, in_order, likeliest, within
@@ -32,6 +33,8 @@ def match(model: Any, weights: ByPath, config: Json, translation: Translation) -
         config: the file's own.
         translation: of the configuration.
     """
+    if not _layers(config):
+        return by_path.match(model, weights)  # of the caller's own class
     entries, forms = own(weights), forms_of(model, translation)
     tried = []
     for shared in (True, False):

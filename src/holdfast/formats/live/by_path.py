@@ -39,7 +39,16 @@ def match(model: Any, weights: ByPath) -> Match:
     tried = [_match_tree(model, entries, frozenset())]
     if copies:
         tried.append(with_twins(model, _match_tree(model, entries, copies)))
+    if attributes := _attributes(model, entries):
+        # A model by subclass of Keras 2 counts only the layers that are in no attribute's group.
+        tried.append(_match_tree(model, entries, attributes))
     return likeliest(tried)
+
+
+def _attributes(model: Any, tree: Tree) -> frozenset[int]:
+    """Return the `id`s of the layers that have a group by the name of their attribute."""
+    owned = [getattr(model, name, None) for name in tree if not hasattr(keras.Model, name)]
+    return frozenset(id(layer) for layer in owned if isinstance(layer, keras.Layer))
 
 
 def own(weights: ByPath) -> dict[str, Entry]:

@@ -35,9 +35,6 @@ def compile_model(model: Any, file: ModelFile, custom_objects: Mapping[str, Any]
 
     Returns:
         Whether it is compiled now.
-
-    Raises:
-        FormatError: what the file says is too deep or too large.
     """
     given = allowed.custom(custom_objects)
     arguments, problems = translate_training(file.training, file.keras_version, list(given))

@@ -52,9 +52,9 @@ def forms_of_keras1(
         kind = type(layer).__name__
         if kind in CONVOLUTIONS and kernels is None:
             raise FormatError(
-                f"{file.path}: the layer {layer.name!r} has convolution kernels, and files of Keras 1 do "
-                "not say on which backend they were trained: Theano turns kernels around. Say "
-                "which: kernels='tensorflow' or kernels='theano'"
+                f"{file.path}: the layer {layer.name!r} has convolution kernels, and files of "
+                "Keras 1 do not say on which backend they were trained: Theano turns kernels "
+                "around. Say which: kernels='tensorflow' or kernels='theano'"
             )
         ordering = getattr(layer, "data_format", "channels_last")
         fused = {"consume_less": "gpu"} if counts.get(layer.name) == len(layer.weights) else {}

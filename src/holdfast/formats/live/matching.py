@@ -76,7 +76,8 @@ def in_order(layer: Any, entries: Sequence[Entry], forms: Mapping[int, Form]) ->
         slots = [*_slots(layer, forms, True), *_slots(layer, forms, False)]
         pairs = list(zip(slots, entries, strict=False))
         return Match(list(_changed(pairs, forms)), list(entries[len(slots) :]))
-    best = max(_orders(layer), key=lambda order: _agreement(order, entries, changed))
+    orders = [*_orders(layer), *_named_orders(layer, entries)]
+    best = max(orders, key=lambda order: _agreement(order, entries, changed))
     pairs = list(zip(best, entries, strict=False))
     return Match(list(adapted(pairs, changed, forms)), list(entries[len(best) :]))
 
@@ -173,6 +174,47 @@ def _orders(layer: Any) -> list[list[Any]]:
     kinds = {id(v) for inner in within(layer) for v in getattr(inner, "_trainable_variables", ())}
     unfrozen = sorted(layer.weights, key=lambda variable: id(variable) not in kinds)
     return [now, unfrozen, list(layer.weights)]
+
+
+def _named_orders(layer: Any, entries: Sequence[Entry]) -> Iterator[list[Any]]:
+    """Yield the orders that the arrays' names tell of, whatever was frozen when they were saved."""
+    paths, names = [v.path for v in layer.weights], [entry.name for entry in entries]
+    for keys_of in (_owners_and_names, _plain_owners_and_names, _ranks_and_names):
+        named = dict(zip(keys_of(paths), layer.weights, strict=True))
+        keys = keys_of(names)
+        unique = len(named) == len(paths) and len(set(keys)) == len(keys)
+        if unique and all(each in named for each in keys):
+            yield [named[each] for each in keys]
+
+
+def _owners_and_names(names: Sequence[str]) -> list[tuple[Any, ...]]:
+    return [(_owner(name), last_name(name)) for name in names]
+
+
+def _plain_owners_and_names(names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the last two owners without their counters, which depend on the program."""
+    found = []
+    for name in names:
+        owners = name.split("/")[:-1][-2:]
+        found.append((*(_counted(owner)[0] for owner in owners), last_name(name)))
+    return found
+
+
+def _ranks_and_names(names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return as how many-eth of its kind each owner was made, wherever the program counted from."""
+    made = sorted({_counted(_owner(name)) for name in names})
+    kinds = [base for base, _ in made]
+    ranks = {each: number - kinds.index(each[0]) for number, each in enumerate(made)}
+    owners = [_counted(_owner(name)) for name in names]
+    return [
+        (owner[0], ranks[owner], last_name(name)) for owner, name in zip(owners, names, strict=True)
+    ]
+
+
+def _counted(name: str) -> tuple[str, int]:
+    """Return a layer's name without the counter behind it, and the counter."""
+    base, _, count = name.rpartition("_")
+    return (base, int(count)) if base and count.isdecimal() else (name, 0)
 
 
 def _agreement(

@@ -47,8 +47,9 @@ class _Plan:
     def add(self, variable: Any, array: Any) -> None:
         """Note a value, if it fits."""
         array = np.asarray(array)
-        if array.dtype == object:
-            raise Unfit(f"{variable.path} should be of numbers, found texts")
+        if array.dtype == object or array.dtype.kind == "c":
+            kind = "complex ones" if array.dtype.kind == "c" else "texts"
+            raise Unfit(f"{variable.path} should be of plain numbers, found {kind}")
         if tuple(variable.shape) != array.shape:
             raise Unfit(
                 f"{variable.path} should have shape {tuple(variable.shape)}, found {array.shape}"
@@ -163,7 +164,8 @@ def _add_head(optimizer: Any, state: State, head: tuple[Entry, ...] | None, plan
     steps = 0
     if entry is not None:
         count = entry.read()
-        if count.shape != () or count.dtype == object or not 0 <= count <= _MOST_ITERATIONS:
+        plain = count.shape == () and count.dtype.kind not in "Oc"
+        if not plain or not 0 <= count <= _MOST_ITERATIONS:
             raise Unfit(f"{entry.name} should be the number of its steps, found {count!r:.80}")
         steps = int(count)
         plan.add(optimizer.variables[0], np.asarray(steps))

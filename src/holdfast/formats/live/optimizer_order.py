@@ -128,6 +128,8 @@ def _adapted(layer: Any, entries: Sequence[Entry], adapt: Adapt) -> Iterator[Gro
     Where the new form only rearranges the elements of the old, that of the slots does too. Which
     goes where is seen by rearranging numbers.
     """
+    if not entries:  # only files that list arrays by layer say which were whose
+        raise Rearranged(f"the layer {layer.name!r} keeps its arrays in another form now")
     starts = np.cumsum([0, *(math.prod(entry.shape) for entry in entries)])
     numbers = [
         np.arange(start, stop, dtype=np.float64).reshape(entry.shape)

@@ -12,8 +12,9 @@ from typing import Any
 
 from holdfast.formats.legacy.translation import Translation
 from holdfast.formats.live import by_layer, by_name, by_object
-from holdfast.formats.live.matching import last_name
-from holdfast.formats.live.optimizer_order import Group
+from holdfast.formats.live.forms import forms_of
+from holdfast.formats.live.matching import last_name, within
+from holdfast.formats.live.optimizer_order import Group, Rearranged
 from holdfast.formats.live.optimizer_state import (
     State,
     Unfit,
@@ -33,6 +34,7 @@ def by_variable(model: Any, file: ModelFile, state: State, translation: Translat
 
     Raises:
         Unfit: one is of a variable that the model does not have.
+        Rearranged: one is of a variable that has another form now.
     """
     weights = file.weights
     if isinstance(weights, ByLayer):
@@ -45,9 +47,14 @@ def by_variable(model: Any, file: ModelFile, state: State, translation: Translat
         return {}
     found: Found = {}
     mine = {entry.name: variable for variable, entry in match.pairs}
+    forms = forms_of(model, translation)
+    rearranged = [layer for layer in within(model) if id(layer) in forms]
+    other = {id(variable): layer for layer in rearranged for variable in layer.weights}
     for name, slots in state.slots.items():
         if name not in mine:
             raise Unfit(f"the model has no variable for {name}")
+        if (layer := other.get(id(mine[name]))) is not None:
+            raise Rearranged(f"the layer {layer.name!r} keeps its arrays in another form now")
         for slot, array in slots.items():
             found[slot, id(mine[name])] = array.read()
     return found

@@ -83,7 +83,6 @@ class State:
     Args:
         iterations: how many steps it has made.
         rate: its learning rate at the time.
-        product: of Nadam, the product of the momenta so far.
         scale, good_steps: by what the loss is scaled, and for how many steps it went well.
         listed: the arrays in the file's order, but for those above where they are apart.
         slots: by the name of the variable's array in the file, its slots by their names.
@@ -92,7 +91,6 @@ class State:
 
     iterations: Entry | None = None
     rate: Entry | None = None
-    product: Entry | None = None
     scale: Entry | None = None
     good_steps: Entry | None = None
     listed: tuple[Entry, ...] = ()
@@ -257,7 +255,6 @@ def _by_object(nodes: Sequence[ObjectNode], kind: str) -> State | None:
     return State(
         iterations=iterations,
         rate=found.get("learning_rate", found.get("_learning_rate")),
-        product=found.get("momentum_cache"),
         scale=found.get("current_loss_scale"),
         good_steps=found.get("good_steps"),
         # The list begins with the iterations, which some checkpoints have under one name only.

@@ -100,9 +100,7 @@ def _push_flags(part: Json, *, frozen: bool) -> None:
         _push_flags(layer, frozen=frozen)
 
 
-def _layers(
-    image: Image, group: Any, model: Any, origin: tuple[str, str]
-) -> dict[int, str]:
+def _layers(image: Image, group: Any, model: Any, origin: tuple[str, str]) -> dict[int, str]:
     """Add the groups of the layers; returns the name of each variable, by its `id`."""
     names_attribute(group, "layer_names", [layer.name for layer in model.layers])
     version, backend = origin

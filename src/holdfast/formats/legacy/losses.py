@@ -1,0 +1,127 @@
+"""The losses and metrics of Keras 3, and what files of Keras 1 and 2 call them.
+
+Owns these names and the arguments of each class. Leaves what is made of them to `training`.
+"""
+
+# The arguments of each class besides `name`, `dtype` and, of losses, `reduction`.
+LOSSES = {
+    "BinaryCrossentropy": "from_logits label_smoothing axis",
+    "BinaryFocalCrossentropy": "apply_class_balancing alpha gamma from_logits label_smoothing axis",
+    "CTC": "",
+    "CategoricalCrossentropy": "from_logits label_smoothing axis",
+    "CategoricalFocalCrossentropy": "alpha gamma from_logits label_smoothing axis",
+    "CategoricalHinge": "",
+    "Circle": "gamma margin remove_diagonal",
+    "CosineSimilarity": "axis",
+    "Dice": "axis",
+    "Hinge": "",
+    "Huber": "delta",
+    "KLDivergence": "",
+    "LogCosh": "",
+    "MeanAbsoluteError": "",
+    "MeanAbsolutePercentageError": "",
+    "MeanSquaredError": "",
+    "MeanSquaredLogarithmicError": "",
+    "Poisson": "",
+    "SparseCategoricalCrossentropy": "from_logits ignore_class axis",
+    "SquaredHinge": "",
+    "Tversky": "alpha beta axis",
+}
+_THRESHOLDS = "thresholds top_k class_id"
+_AT = "num_thresholds class_id"
+_IOU = "sparse_y_true sparse_y_pred axis"
+METRICS = {
+    "AUC": "num_thresholds curve summation_method multi_label num_labels label_weights thresholds "
+    "from_logits",
+    "Accuracy": "",
+    "BinaryAccuracy": "threshold",
+    "BinaryCrossentropy": "from_logits label_smoothing",
+    "BinaryIoU": "target_class_ids threshold",
+    "CategoricalAccuracy": "",
+    "CategoricalCrossentropy": "from_logits label_smoothing axis",
+    "CategoricalHinge": "",
+    "CosineSimilarity": "axis",
+    "F1Score": "average threshold",
+    "FBetaScore": "average beta threshold",
+    "FalseNegatives": "thresholds",
+    "FalsePositives": "thresholds",
+    "Hinge": "",
+    "IoU": f"num_classes target_class_ids ignore_class {_IOU}",
+    "KLDivergence": "",
+    "LogCoshError": "",
+    "Mean": "",
+    "MeanAbsoluteError": "",
+    "MeanAbsolutePercentageError": "",
+    "MeanIoU": f"num_classes ignore_class {_IOU}",
+    "MeanSquaredError": "",
+    "MeanSquaredLogarithmicError": "",
+    "OneHotIoU": "num_classes target_class_ids ignore_class sparse_y_pred axis",
+    "OneHotMeanIoU": "num_classes ignore_class sparse_y_pred axis",
+    "Poisson": "",
+    "Precision": _THRESHOLDS,
+    "PrecisionAtRecall": f"recall {_AT}",
+    "R2Score": "class_aggregation num_regressors",
+    "Recall": _THRESHOLDS,
+    "RecallAtPrecision": f"precision {_AT}",
+    "RootMeanSquaredError": "",
+    "SensitivityAtSpecificity": f"specificity {_AT}",
+    "SparseCategoricalAccuracy": "",
+    "SparseCategoricalCrossentropy": "from_logits ignore_class axis",
+    "SparseTopKCategoricalAccuracy": "k from_sorted_ids",
+    "SpecificityAtSensitivity": f"sensitivity {_AT}",
+    "SquaredHinge": "",
+    "Sum": "",
+    "TopKCategoricalAccuracy": "k",
+    "TrueNegatives": "thresholds",
+    "TruePositives": "thresholds",
+}
+# Functions by what files call them, with the class of the metric that averages each.
+FUNCTIONS = {
+    "accuracy": "Accuracy",
+    "binary_accuracy": "BinaryAccuracy",
+    "binary_crossentropy": "BinaryCrossentropy",
+    "bce": "BinaryCrossentropy",
+    "categorical_accuracy": "CategoricalAccuracy",
+    "categorical_crossentropy": "CategoricalCrossentropy",
+    "categorical_hinge": "CategoricalHinge",
+    "cosine": "CosineSimilarity",
+    "cosine_proximity": "CosineSimilarity",
+    "cosine_similarity": "CosineSimilarity",
+    "hinge": "Hinge",
+    "kl_divergence": "KLDivergence",
+    "kld": "KLDivergence",
+    "kullback_leibler_divergence": "KLDivergence",
+    "log_cosh": "LogCoshError",
+    "logcosh": "LogCoshError",
+    "mae": "MeanAbsoluteError",
+    "mape": "MeanAbsolutePercentageError",
+    "mean_absolute_error": "MeanAbsoluteError",
+    "mean_absolute_percentage_error": "MeanAbsolutePercentageError",
+    "mean_squared_error": "MeanSquaredError",
+    "mean_squared_logarithmic_error": "MeanSquaredLogarithmicError",
+    "mse": "MeanSquaredError",
+    "msle": "MeanSquaredLogarithmicError",
+    "poisson": "Poisson",
+    "sparse_categorical_accuracy": "SparseCategoricalAccuracy",
+    "sparse_categorical_crossentropy": "SparseCategoricalCrossentropy",
+    "sparse_top_k_categorical_accuracy": "SparseTopKCategoricalAccuracy",
+    "squared_hinge": "SquaredHinge",
+    "top_k_categorical_accuracy": "TopKCategoricalAccuracy",
+}
+# Losses that no metric of that name averages.
+LOSS_FUNCTIONS = {
+    "binary_focal_crossentropy": "BinaryFocalCrossentropy",
+    "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
+    "huber": "Huber",
+    "huber_loss": "Huber",
+}
+# What `compile` resolves by the outputs' shapes.
+BY_SHAPE = frozenset(["accuracy", "acc", "crossentropy", "ce"])
+REDUCTIONS = {
+    "auto": "sum_over_batch_size",
+    "sum_over_batch_size": "sum_over_batch_size",
+    "sum": "sum",
+    "none": "none",
+    "mean": "mean",
+    "mean_with_sample_weight": "mean_with_sample_weight",
+}

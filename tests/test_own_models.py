@@ -126,3 +126,26 @@ def test_digits_that_the_backend_does_not_keep_are_named():
     with pytest.warns(UserWarning, match="JAX_ENABLE_X64=1"):
         model = holdfast.load_model(case.paths()["h5"])
     assert distance(model(inputs, training=False), outputs) <= 1e-5
+
+
+@pytest.mark.parametrize("ending", [".ckpt", ".keras"])
+def test_a_damaged_array_leaves_the_model_as_it_was(tmp_path, ending):
+    def made():
+        layers = [keras.Input((30,)), keras.layers.Dense(40), keras.layers.Dense(50)]
+        return keras.Sequential(layers)
+
+    path = tmp_path / f"model{ending}"
+    write = holdfast.save_model if ending == ".keras" else holdfast.save_weights
+    write(made(), path)
+    data = path.with_name("model.ckpt.data-00000-of-00001") if ending == ".ckpt" else path
+    whole = data.read_bytes()
+    # The last array, after others that are sound; the zip is cut within it.
+    kept = len(whole) - 3000
+    bad = whole[:kept] + bytes([whole[kept] ^ 1]) + whole[kept + 1 :]
+    data.write_bytes(bad if ending == ".ckpt" else whole[:kept])
+    model = made()
+    before = model.get_weights()
+    with pytest.raises(FormatError):
+        holdfast.load_weights(model, path)
+    for was, now in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)

@@ -439,7 +439,7 @@ def test_a_run_from_elsewhere_imports_nothing_that_is_not_imported(trained, tmp_
 
 
 def test_a_loaded_model_goes_on_with_its_optimizer(trained):
-    """What `load_model` gives has the optimizer's state of the checkpoint, unless it is left out."""
+    """What `load_model` gives has the state of the optimizer, unless it is left out."""
     run, _, _ = trained
     model = run.load_model()
     assert int(model.optimizer.iterations) == run.position.total

@@ -67,6 +67,7 @@ __all__ = [
     "set_value",
     "to_snake_case",
     "train_validation_split",
+    "value_for",
     "weights_in_hdf5",
 ]
 
@@ -166,9 +167,14 @@ def deferred() -> Iterator[None]:
         global_state.set_global_attribute(name, before or [])
 
 
+def value_for(variable: Any, array: Any) -> Any:
+    """Return an array as a value that a variable can be given by `set_value`."""
+    return variable._convert_to_tensor(array, dtype=variable._dtype)
+
+
 def set_value(variable: Any, array: Any) -> None:
-    """Give a variable its first value, or another."""
-    value = variable._convert_to_tensor(array, dtype=variable._dtype)
+    """Give a variable its first value, or another: an array, or what `value_for` made of one."""
+    value = value_for(variable, array)
     if variable._value is None:
         variable._initialize(value)
         variable._initializer = None

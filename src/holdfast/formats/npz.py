@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import FormatError
-from holdfast.formats.guard import OBJECT, Budget
+from holdfast.formats.guard import DEEPEST_TREE, OBJECT, Budget
 from holdfast.formats.model_file import ByPath, Entry
 from holdfast.formats.region import Region
 from holdfast.formats.zip_members import ZipMembers
@@ -50,6 +50,10 @@ def by_path(region: Region, budget: Budget) -> ByPath:
     entries = {}
     for member in members.names:
         name = member.removesuffix(".npy")
+        if name.count("/") > DEEPEST_TREE:
+            raise FormatError(
+                f"{region.name}: {name[:80]}… is more than {DEEPEST_TREE} groups deep"
+            )
         entries[name] = _entry(members.open(member), name, budget)
     return ByPath(entries)
 

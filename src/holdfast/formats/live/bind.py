@@ -66,19 +66,28 @@ def bind(
 
     Raises:
         MismatchError: the arrays are not the model's. Nothing has been changed.
-        FormatError: an array is damaged.
+        FormatError: an array is damaged. Nothing has been changed.
     """
     found = _match(model, file, translation, kernels)
     different = _differences(model, found)
     if different and strict:
         raise MismatchError(file.path, different)
-    for variable, entry in found.pairs:
-        if matching.fits(variable, entry):
-            keras_private.set_value(variable, entry.read())
+    # All are read before any is given: one that is damaged leaves the model as it was.
+    values = [
+        (variable, keras_private.value_for(variable, entry.read()))
+        for variable, entry in found.pairs
+        if matching.fits(variable, entry)
+    ]
+    hooks = [
+        (layer, {name: entry.read() for name, entry in group.items()})
+        for layer, group in found.hooks
+    ]
+    for variable, value in values:
+        keras_private.set_value(variable, value)
     keras_private.initialize(model.variables)
     _warn_of_narrowed(file, [variable for variable, _ in found.pairs])
-    for layer, group in found.hooks:
-        layer.load_own_variables({name: entry.read() for name, entry in group.items()})
+    for layer, group in hooks:
+        layer.load_own_variables(group)
     if isinstance(file.weights, ByPath) and file.weights.assets:
         _load_assets(model, file.weights)
     keras_private.finalize(model)

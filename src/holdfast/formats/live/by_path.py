@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from holdfast import keras_private
+from holdfast.errors import FormatError
 from holdfast.formats.live.matching import (
     Match,
     in_order,
@@ -86,8 +87,11 @@ def _tree(entries: Mapping[str, Entry]) -> Tree:
         node = root
         *groups, last = path.split("/")
         for name in groups:
-            below = node.setdefault(name, {})
-            node = below if isinstance(below, dict) else {}
+            node = node.setdefault(name, {})
+            if not isinstance(node, dict):
+                raise FormatError(f"{path}: a part of it is an array and a group at once")
+        if last in node:
+            raise FormatError(f"{path}: it is an array and a group at once")
         node[last] = entry
     return root
 

@@ -7,12 +7,15 @@ import keras
 import numpy as np
 import pytest
 from corpus_models import cases, distance
+from safetensors.numpy import save_file
 
 import holdfast
-from holdfast.errors import CustomObjectError, FormatError
+from holdfast.errors import CustomObjectError, FormatError, MismatchError
 from holdfast.formats.detect import detect
 
 ALL = {case.name: case for case in (*cases(), *cases("old"))}
+
+SHAPES = (("kernel", (3, 3)), ("bias", (3,)))
 
 
 class TwoTowers(keras.Model):
@@ -149,3 +152,25 @@ def test_a_damaged_array_leaves_the_model_as_it_was(tmp_path, ending):
         holdfast.load_weights(model, path)
     for was, now in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(was, now)
+
+
+def test_arrays_of_equal_shapes_under_foreign_names_are_not_guessed(tmp_path):
+    def made(*names):
+        layers = [keras.layers.Dense(3, name=name) for name in names]
+        return keras.Sequential([keras.Input((3,)), *layers])
+
+    path = tmp_path / "weights.safetensors"
+    save_file({f"{n}/{v}": np.ones(s, "float32") for n in "ba" for v, s in SHAPES}, path)
+    with pytest.raises(MismatchError, match="expected nothing"):
+        holdfast.load_weights(made("dense", "a_dense"), path)
+    holdfast.load_weights(made("b", "a"), path)
+
+
+def test_a_model_compiled_and_never_trained_loads_without_a_word(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.25), "mse")
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = holdfast.load_model(tmp_path / "model.keras")
+    assert float(again.optimizer.learning_rate) == 0.25

@@ -14,6 +14,7 @@ from typing import Literal
 
 from holdfast.errors import FormatError
 from holdfast.formats.legacy import keras1_arrays, keras2
+from holdfast.formats.legacy import keras1_names as then
 from holdfast.formats.legacy.translation import Adapt, Translation
 from holdfast.formats.model_file import Problem
 from holdfast.types import Json
@@ -22,125 +23,6 @@ Kernels = Literal["tensorflow", "theano"]
 """On which backend Keras 1 trained a model: Theano turned the kernels of convolutions around."""
 
 _Config = dict[str, Json]
-
-# Old class -> new class, and old argument -> new argument where it only has another name.
-_CLASSES = {
-    "Convolution1D": "Conv1D",
-    "AtrousConvolution1D": "Conv1D",
-    "AtrousConv1D": "Conv1D",
-    "Convolution2D": "Conv2D",
-    "AtrousConvolution2D": "Conv2D",
-    "AtrousConv2D": "Conv2D",
-    "Convolution3D": "Conv3D",
-    "Deconvolution2D": "Conv2DTranspose",
-    "Deconv2D": "Conv2DTranspose",
-    "SeparableConvolution2D": "SeparableConv2D",
-    "TimeDistributedDense": "Dense",
-}
-_CONVOLUTION = {
-    "nb_filter": "filters",
-    "init": "kernel_initializer",
-    "border_mode": "padding",
-    "subsample": "strides",
-    "subsample_length": "strides",
-    "atrous_rate": "dilation_rate",
-    "W_regularizer": "kernel_regularizer",
-    "W_constraint": "kernel_constraint",
-}
-_RECURRENT = {
-    "output_dim": "units",
-    "init": "kernel_initializer",
-    "inner_init": "recurrent_initializer",
-    "inner_activation": "recurrent_activation",
-    "W_regularizer": "kernel_regularizer",
-    "U_regularizer": "recurrent_regularizer",
-    "dropout_W": "dropout",
-    "dropout_U": "recurrent_dropout",
-}
-_DENSE = {
-    "output_dim": "units",
-    "init": "kernel_initializer",
-    "W_regularizer": "kernel_regularizer",
-    "W_constraint": "kernel_constraint",
-}
-_POOLING = {"pool_length": "pool_size", "stride": "strides", "border_mode": "padding"}
-_ARGUMENTS: dict[str, dict[str, str]] = {
-    "Dense": _DENSE,
-    "Highway": _DENSE,
-    "MaxoutDense": _DENSE,
-    "Conv1D": _CONVOLUTION | {"filter_length": "kernel_size"},
-    "Conv2D": _CONVOLUTION,
-    "Conv3D": _CONVOLUTION,
-    "Conv2DTranspose": _CONVOLUTION,
-    "SeparableConv2D": _CONVOLUTION | {"init": "depthwise_initializer"},
-    "LocallyConnected1D": _CONVOLUTION | {"filter_length": "kernel_size"},
-    "LocallyConnected2D": _CONVOLUTION,
-    "ConvLSTM2D": _RECURRENT | _CONVOLUTION,
-    "SimpleRNN": _RECURRENT,
-    "LSTM": _RECURRENT,
-    "GRU": _RECURRENT,
-    "Embedding": {
-        "init": "embeddings_initializer",
-        "W_regularizer": "embeddings_regularizer",
-        "W_constraint": "embeddings_constraint",
-    },
-    "PReLU": {"init": "alpha_initializer"},
-    "Dropout": {"p": "rate"},
-    "SpatialDropout1D": {"p": "rate"},
-    "SpatialDropout2D": {"p": "rate"},
-    "SpatialDropout3D": {"p": "rate"},
-    "GaussianDropout": {"p": "rate"},
-    "GaussianNoise": {"sigma": "stddev"},
-    "UpSampling1D": {"length": "size"},
-    **{f"{kind}Pooling{number}D": _POOLING for kind in ("Max", "Average") for number in (1, 2, 3)},
-}
-_EVERYWHERE = {
-    "bias": "use_bias",
-    "b_regularizer": "bias_regularizer",
-    "b_constraint": "bias_constraint",
-    "dim_ordering": "data_format",
-    "input_dtype": "dtype",
-}
-_SIZES = ("nb_row", "nb_col", "kernel_dim1", "kernel_dim2", "kernel_dim3")
-_DROPPED = ("consume_less", "input_length", "weights", "forget_bias_init", *_SIZES)
-_ORDERINGS = {"tf": "channels_last", "th": "channels_first"}
-# Layers whose configuration did not say the order of an image's dimensions.
-_ORDERED = frozenset(
-    f"{kind}{number}D"
-    for kind in ("UpSampling", "ZeroPadding", "Cropping", "SpatialDropout")
-    for number in (2, 3)
-)
-_INITIALIZERS: dict[str, tuple[str, _Config]] = {
-    "uniform": ("RandomUniform", {"minval": -0.05, "maxval": 0.05}),
-    "normal": ("RandomNormal", {"mean": 0.0, "stddev": 0.05}),
-    "zero": ("Zeros", {}),
-    "one": ("Ones", {}),
-    "identity": ("Identity", {}),
-    "orthogonal": ("Orthogonal", {}),
-    "glorot_uniform": ("GlorotUniform", {}),
-    "glorot_normal": ("GlorotNormal", {}),
-    "he_uniform": ("HeUniform", {}),
-    "he_normal": ("HeNormal", {}),
-    "lecun_uniform": ("LecunUniform", {}),
-}
-_CONSTRAINTS = {
-    "MaxNorm": ("MaxNorm", {"m": "max_value", "axis": "axis"}),
-    "NonNeg": ("NonNeg", {}),
-    "UnitNorm": ("UnitNorm", {"axis": "axis"}),
-}
-_MERGES = {
-    "sum": "Add",
-    "mul": "Multiply",
-    "ave": "Average",
-    "max": "Maximum",
-    "concat": "Concatenate",
-    "dot": "Dot",
-    "cos": "Dot",
-}
-_BATCH_NORMALIZATION_STD = (1, 0, 5)
-_PADDINGS = {"Conv1D": "ZeroPadding1D", "Conv2D": "ZeroPadding2D", "Conv3D": "ZeroPadding3D"}
-# Under this key, while it is translated, a layer has the one that comes before it.
-_PADDING = "padding layer"
 
 
 def translate(
@@ -221,7 +103,7 @@ class _Work:
         config = dict(value["config"])
         name = str(config.get("name", value.get("name", "")))
         here = (*path, name)
-        kind = _CLASSES.get(old, old)
+        kind = then.CLASSES.get(old, old)
         if kind == "Merge":
             return self._merge(config, here)
         if kind in ("TimeDistributed", "Bidirectional"):
@@ -237,8 +119,8 @@ class _Work:
     def _wrapper(self, kind: str, config: _Config, here: tuple[str, ...]) -> _Config:
         config["layer"] = self.layer(config["layer"], here)
         config.pop("input_dtype", None)
-        if _PADDING in config["layer"]:
-            del config["layer"][_PADDING]
+        if then.PADDING in config["layer"]:
+            del config["layer"][then.PADDING]
             self._problem(here, "Theano padded the borders of its layer as no other backend does")
         return {"class_name": kind, "name": here[-1], "config": config}
 
@@ -250,7 +132,7 @@ class _Work:
             self._problem(here, f"a border mode {config['border_mode']!r} is Theano's alone")
         if kind in keras1_arrays.CONVOLUTIONS:
             self.asked = self.asked or here[-1]
-        ordering = _ORDERINGS.get(str(config.get("dim_ordering")), self.ordering)
+        ordering = then.ORDERINGS.get(str(config.get("dim_ordering")), self.ordering)
         found = keras1_arrays.changes(
             kind, config, ordering, turned=self.kernels == "theano", real_std=self._real_std
         )
@@ -261,7 +143,7 @@ class _Work:
 
     @property
     def _real_std(self) -> bool:
-        return len(self.version) > 1 and self.version <= _BATCH_NORMALIZATION_STD
+        return len(self.version) > 1 and self.version <= then.BATCH_NORMALIZATION_STD
 
     def _pads_otherwise(self, kind: str, config: _Config) -> bool:
         """Return whether Theano padded a layer's borders as no other backend does."""
@@ -279,7 +161,7 @@ class _Work:
         and less where strides leave some out.
         """
         kind, config = layer["class_name"], layer["config"]
-        if kind not in _PADDINGS or config.get("dilation_rate", 1) not in (1, [1, 1]):
+        if kind not in then.PADDINGS or config.get("dilation_rate", 1) not in (1, [1, 1]):
             self._problem(here, "Theano padded its borders as no other backend does")
             return layer
         sizes = config["kernel_size"]
@@ -292,16 +174,18 @@ class _Work:
                 padding[key] = config[key]
         config.pop("batch_input_shape", None)
         config["padding"] = "valid"
-        before = {"class_name": _PADDINGS[kind], "name": name, "config": padding}
-        return {**layer, _PADDING: before}
+        before = {"class_name": then.PADDINGS[kind], "name": name, "config": padding}
+        return {**layer, then.PADDING: before}
 
     def _problem(self, here: tuple[str, ...], what: str) -> None:
         self.problems.append(Problem("unsupported", "/".join(here), what))
 
     def _arguments(self, kind: str, config: _Config, here: tuple[str, ...]) -> _Config:
         """Return a layer's arguments by their names in Keras 2."""
-        names = _EVERYWHERE | _ARGUMENTS.get(kind, {})
-        new = {names.get(old, old): value for old, value in config.items() if old not in _DROPPED}
+        names = then.EVERYWHERE | then.ARGUMENTS.get(kind, {})
+        new = {
+            names.get(old, old): value for old, value in config.items() if old not in then.DROPPED
+        }
         if size := _kernel_size(config):
             new["kernel_size"] = size if len(size) > 1 else size[0]
         if kind != "InputLayer":
@@ -320,8 +204,8 @@ class _Work:
             new.pop("mode", None)
         if kind == "PReLU":
             new["shared_axes"] = _shared_axes(self.shapes.get(here[-1]))
-        if "data_format" in new or kind in _ORDERED:
-            new["data_format"] = _ORDERINGS.get(str(new.get("data_format")), self.ordering)
+        if "data_format" in new or kind in then.ORDERED:
+            new["data_format"] = then.ORDERINGS.get(str(new.get("data_format")), self.ordering)
         if kind in ("ZeroPadding2D", "ZeroPadding3D"):
             new["padding"] = _sides(new["padding"])
         for name, value in new.items():
@@ -331,9 +215,9 @@ class _Work:
     def _object(self, name: str, value: Json, here: tuple[str, ...]) -> Json:
         """Return an initializer, regularizer or constraint as Keras 2 has it."""
         if name.endswith("_initializer") and isinstance(value, str):
-            if value not in _INITIALIZERS:
+            if value not in then.INITIALIZERS:
                 return value
-            kind, config = _INITIALIZERS[value]
+            kind, config = then.INITIALIZERS[value]
             return {"class_name": kind, "config": config}
         if name.endswith("_regularizer") and isinstance(value, dict):
             if not {"l1", "l2"} & set(value):
@@ -342,7 +226,7 @@ class _Work:
             kept = {key: value[key] for key in ("l1", "l2") if key in value}
             return {"class_name": "L1L2", "config": kept}
         if name.endswith("_constraint") and isinstance(value, dict):
-            kind, names = _CONSTRAINTS.get(str(value.get("name")), ("", {}))
+            kind, names = then.CONSTRAINTS.get(str(value.get("name")), ("", {}))
             if not kind:
                 self._problem(here, f"the constraint {value.get('name')!r} is Keras 1's alone")
                 return None
@@ -352,7 +236,7 @@ class _Work:
 
     def _merge(self, config: _Config, here: tuple[str, ...]) -> _Config:
         mode, name = config.get("mode"), here[-1]
-        if config.get("mode_type", "raw") != "raw" or mode not in _MERGES:
+        if config.get("mode_type", "raw") != "raw" or mode not in then.MERGES:
             what = "code of Python, which is not run" if config.get("mode_type") else f"{mode!r}"
             unsafe = config.get("mode_type", "raw") == "lambda"
             self.problems.append(
@@ -371,7 +255,7 @@ class _Work:
             axes = config.get("dot_axes", -1)
             arguments["axes"] = _axes(axes)
             arguments["normalize"] = mode == "cos"
-        return {"class_name": _MERGES[mode], "name": name, "config": arguments, "mode": mode}
+        return {"class_name": then.MERGES[mode], "name": name, "config": arguments, "mode": mode}
 
     def _merged(self, layers: list[_Config], path: tuple[str, ...]) -> _Config:
         """Translate a Sequential that merges branches first into a graph."""
@@ -425,18 +309,18 @@ class _Work:
 
 def _in_a_row(layer: _Config) -> list[_Config]:
     """Return a layer of a Sequential with the one that comes before it, if there is one."""
-    kept = {key: value for key, value in layer.items() if key != _PADDING}
-    return [layer[_PADDING], kept] if _PADDING in layer else [kept]
+    kept = {key: value for key, value in layer.items() if key != then.PADDING}
+    return [layer[then.PADDING], kept] if then.PADDING in layer else [kept]
 
 
 def _expanded(nodes: list[_Config]) -> list[_Config]:
     """Return a graph's layers, those that stand for two as two."""
     found: list[_Config] = []
     for node in nodes:
-        kept = {key: value for key, value in node.items() if key not in ("mode", _PADDING)}
+        kept = {key: value for key, value in node.items() if key not in ("mode", then.PADDING)}
         calls = range(len(kept["inbound_nodes"]))
-        if _PADDING in node:
-            before = node[_PADDING]
+        if then.PADDING in node:
+            before = node[then.PADDING]
             found.append({**before, "inbound_nodes": kept["inbound_nodes"]})
             kept["inbound_nodes"] = [[[before["name"], call, 0]] for call in calls]
         if node.get("mode") == "cos":
@@ -469,7 +353,7 @@ def _name_of(value: Json) -> str:
 def _kernel_size(config: Mapping[str, Json]) -> list[int]:
     if "filter_length" in config:
         return [config["filter_length"]]
-    return [config[key] for key in _SIZES if key in config]
+    return [config[key] for key in then.SIZES if key in config]
 
 
 def _sides(padding: Json) -> Json:
@@ -512,8 +396,8 @@ def _ordering(config: Json, kernels: Kernels | None) -> str:
     while waiting:
         part = waiting.pop(0)
         if isinstance(part, dict):
-            if part.get("dim_ordering") in _ORDERINGS:
-                return _ORDERINGS[str(part["dim_ordering"])]
+            if part.get("dim_ordering") in then.ORDERINGS:
+                return then.ORDERINGS[str(part["dim_ordering"])]
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)

@@ -73,7 +73,8 @@ def _by_ends(model: Any, entries: Mapping[str, Entry]) -> Match:
 
     Where the model's layers are named as the file's, by these names. Else by the names without
     their counters, and of several, the one that was made first: the arrays' owners come in the
-    order in which the model's layers do, as far as the counters tell.
+    order in which the model's layers do, as far as the counters tell. Where names tell nothing, and
+    there are several of a shape, none is taken.
     """
     ordered = dict(sorted(entries.items(), key=lambda item: _counters(item[0])))
     found = _named(model, ordered)
@@ -83,9 +84,11 @@ def _by_ends(model: Any, entries: Mapping[str, Entry]) -> Match:
     for path, variable in paths_of(model).items():
         wanted = (last_name(path), tuple(variable.shape))
         alike = [name for name, e in ordered.items() if (last_name(name), e.shape) == wanted]
-        if alike:
-            owners = _bases(path)
-            nearest = max(alike, key=lambda name: len(owners & _bases(name)))
+        owners = _bases(path)
+        nearest = max(alike, key=lambda name: len(owners & _bases(name)), default=None)
+        # Several owners by names of which none is the layer's: which it is would be a guess.
+        known = nearest is not None and owners & _bases(nearest)
+        if nearest is not None and (known or len({_bases(name) for name in alike}) == 1):
             pairs.append((variable, ordered.pop(nearest)))
     return Match(pairs, list(ordered.values()))
 

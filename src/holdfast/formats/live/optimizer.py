@@ -37,6 +37,9 @@ from holdfast.formats.model_file import ByPath, Entry, ModelFile
 _MOST_FACTORS = 20_000
 _MOST_ITERATIONS = 2**31 - 1
 
+# An optimizer that has taken no step has its count of them and its rate, and nothing of the model.
+_BEFORE_TRAINING = 2
+
 
 @dataclass
 class _Plan:
@@ -107,6 +110,8 @@ def _warn(file: ModelFile, optimizer: Any, why: str) -> None:
 def _in_place(optimizer: Any, state: State) -> _Plan:
     """Match what Keras 3 saved with the optimizer's variables, as it does itself."""
     variables = optimizer.variables
+    if len(state.listed) == _BEFORE_TRAINING:
+        variables = variables[:_BEFORE_TRAINING]
     if len(variables) != len(state.listed):
         raise Unfit(f"it has {len(variables)} variables, and the file {len(state.listed)}")
     plan = _Plan()

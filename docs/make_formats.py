@@ -1,6 +1,6 @@
-"""Writes the tables of docs/formats.md from what opened the corpus: `python docs/make_formats.py`.
+"""Writes the tables and the picture of docs/formats.md: `python docs/make_formats.py`.
 
-Owns the tables. Leaves what opened to `tests/corpus/opens.py`, which tries every file, and the
+Owns both. Leaves what opened to `tests/corpus/opens.py`, which tries every file, and the
 words around the tables to the page.
 """
 
@@ -14,19 +14,34 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "formats.md"
+PICTURE = ROOT / "docs" / "opens.png"
 CORPUS = ROOT / "tests" / "corpus"
+_DRAWN = {
+    "h5": "model in .h5",
+    "keras": ".keras",
+    "saved_model": "SavedModel",
+    "checkpoint": "checkpoint",
+    "h5_weights": "weights in .h5",
+    "weights_h5": ".weights.h5",
+}
+_COLOURS = {
+    "equal": "#2a7f8e",
+    "differs": "#d1495b",
+    "refused": "#edae49",
+    "fails+no model": "#dddddd",
+}
 _KINDS = {
-    "h5": "whole model, `.h5`",
+    "h5": "model in `.h5`",
     "keras": "`.keras`",
     "keras_windows": "`.keras` with names of Windows",
     "saved_model": "SavedModel",
     "saved_model_1": "SavedModel of `export_saved_model`",
     "checkpoint": "checkpoint by objects",
     "name_checkpoint": "checkpoint by names",
-    "name_checkpoint_v1": "checkpoint by names, of one file",
-    "h5_weights": "weights, `.h5`",
-    "weights_h5": "weights, `.weights.h5`",
-    "weights_json": "weights in several files",
+    "name_checkpoint_v1": "checkpoint by names in one file",
+    "h5_weights": "weights in `.h5`",
+    "weights_h5": "`.weights.h5`",
+    "weights_json": "`.weights.json`",
 }
 _AGES = {
     "keras-2.11.0-zip": "Keras 2.11",
@@ -119,5 +134,42 @@ def _order(age: str) -> list[tuple[int, ...]]:
     return [(0 if age.startswith("Keras") else 1, *numbers(age))]
 
 
+def draw(path: Path) -> None:
+    """Draw what opens, of each hundred files: Holdfast above plain Keras, by format."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    ours, theirs = _counted("holdfast.json"), _counted("plain_keras.json")
+    rows = [(words, _of(ours, kind), _of(theirs, kind)) for kind, words in _DRAWN.items()]
+    figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    for place, (_, mine, plain) in enumerate(rows):
+        for offset, counts in ((-0.2, mine), (0.2, plain)):
+            left = 0.0
+            for verdict, colour in _COLOURS.items():
+                share = 100 * sum(counts[name] for name in verdict.split("+")) / counts.total()
+                axes.barh(place + offset, share, 0.36, left, color=colour)
+                left += share
+            who = "Holdfast" if offset < 0 else "Keras 3.15"
+            axes.text(101, place + offset, who, va="center", fontsize=8)
+    names = [f"{words} ({mine.total()})" for words, mine, _ in rows]
+    axes.set_yticks(range(len(rows)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("of 100 files")
+    axes.spines[["top", "right"]].set_visible(False)
+    labels = ("right", "silently wrong", "refused by name", "fails")
+    marks = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in _COLOURS.values()]
+    figure.legend(marks, labels, loc="outside upper center", ncols=4, frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def _of(counted: dict[tuple[str, str], Counter[str]], kind: str) -> Counter[str]:
+    """Return the counts of a format over all ages."""
+    return sum((counts for (_, k), counts in counted.items() if k == kind), Counter())
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    draw(PICTURE)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -127,11 +126,9 @@ def _age(model: str) -> str:
     return f"{'TensorFlow' if library == 'tf' else 'Keras'} {short}"
 
 
-def _order(age: str) -> list[tuple[int, ...]]:
-    def numbers(text: str) -> Iterator[int]:
-        yield from (int(part) for part in re.findall(r"\d+", text))
-
-    return [(0 if age.startswith("Keras") else 1, *numbers(age))]
+def _order(age: str) -> tuple[list[int], str]:
+    library = 0 if age.startswith("Keras") else 1
+    return [library, *(int(part) for part in re.findall(r"\d+", age))], age
 
 
 def draw(path: Path) -> None:

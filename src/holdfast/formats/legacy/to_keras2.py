@@ -48,7 +48,7 @@ _LAYERS = frozenset(
 )
 
 # Layers of Keras 2 that Holdfast has for Keras 3, under their old names.
-_HOLDFAST_LAYERS = frozenset(["LocallyConnected1D", "LocallyConnected2D", "ThresholdedReLU"])
+_OWN_LAYERS = frozenset(["LocallyConnected1D", "LocallyConnected2D", "ThresholdedReLU"])
 
 _OBJECTS = frozenset(
     """
@@ -189,7 +189,7 @@ class _Writer:
             return self.model(part)
         self.where = f"{kind} {config.get('name', '')!r}"
         module, registered = part.get("module"), part.get("registered_name")
-        if registered == f"{_OWN}{kind}" and kind in _HOLDFAST_LAYERS:
+        if registered == f"{_OWN}{kind}" and kind in _OWN_LAYERS:
             head = {"module": module, "class_name": kind, "registered_name": registered}
         elif kind in _LAYERS and module == "keras.layers":
             head = {"module": module, "class_name": kind, "registered_name": None}

@@ -41,8 +41,8 @@ def load_model(
     """Return a Keras 3 model that computes what the model in a file computed.
 
     What kind of file it is, its contents say: `.keras`, HDF5 of Keras 1, 2 and 3, a SavedModel of
-    TensorFlow 1 or 2, safetensors with a configuration, a zip of any of these, a run, or the JSON of
-    an architecture. No code in it is run, and TensorFlow is not needed.
+    TensorFlow 1 or 2, safetensors with a configuration, a zip of any of these, a run, or the JSON
+    of an architecture. No code in it is run, and TensorFlow is not needed.
 
     Args:
         path: of a file or a directory.

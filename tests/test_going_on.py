@@ -76,8 +76,8 @@ def trained(folder: str) -> list[str]:
 NEW = [name for name in trained("") if name != "trained_subclassed"]
 OLD = [name for name in trained("old") if name not in {*RACED, *NOT_EXPLAINED}]
 if not EVERYTHING:
-    # By turns: each version and each optimizer is among them.
-    NEW, OLD = NEW[1::2], OLD[2::3]
+    # By turns: versions and optimizers of every kind are among them.
+    NEW, OLD = NEW[1::3], OLD[2::5]
 # One of each way in which an optimizer lists its arrays.
 SEVERAL = [
     "trained_adafactor",

@@ -275,6 +275,7 @@ def test_saved_and_loaded_by_keras(name, tmp_path):
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_trains(policy):
+    keras.utils.set_random_seed(0)  # not one of those with which all is below the threshold
     inputs = keras.Input((6, 2))
     x = own.LocallyConnected1D(3, 2, dtype=policy)(inputs)
     x = own.SReLU(dtype=policy)(x)

@@ -18,7 +18,7 @@ demo: $(BIN)/.installed
 	$(BIN)/python examples/demo.py
 
 test: $(BIN)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 $(LEGACY)/.installed:
 	$(LEGACY_PYTHON) -m venv $(LEGACY)

@@ -87,7 +87,7 @@ def load_weights(
         model: a built `keras.Model`.
         path: of the file.
         strict: refuse a file that does not have exactly the model's arrays. With False, what
-            matches is loaded and a warning lists the rest.
+            matches is loaded and a warning lists the rest. A run must match in any case.
         kernels: as `load_model` takes it.
 
     Raises:

@@ -15,6 +15,7 @@ from holdfast import events
 from holdfast.errors import DamagedError, HoldfastError
 from holdfast.events import (
     AttemptStarted,
+    CallBegan,
     CheckpointCommitted,
     CheckpointFailed,
     EpochEnded,
@@ -22,6 +23,9 @@ from holdfast.events import (
     Finished,
     Measured,
     ModelSaved,
+    ProgramDied,
+    ProgramEnded,
+    ProgramStarted,
     Repaired,
     RolledBack,
     Stopped,
@@ -51,6 +55,10 @@ EVENTS = [
     Failed(6.0, HERE, "ValueError: no"),
     Finished(7.0, HERE, "epochs"),
     Repaired(8.0, 2),
+    ProgramStarted(9.0, 1, ("train.py", "--fast"), "here", 5),
+    CallBegan(10.0, 1, "1-sequential", 5, {"weights": "ab", "callbacks": []}),
+    ProgramDied(11.0, "SIGKILL", "", 1, 40),
+    ProgramEnded(12.0, 0),
 ]
 
 

@@ -326,6 +326,8 @@ def test_the_public_names():
         "Rollback",
         "Run",
         "convert",
+        "disable",
+        "enable",
         "errors",
         "fit",
         "load_model",

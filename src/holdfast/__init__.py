@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.callbacks.early_stopping import EarlyStopping
     from holdfast.callbacks.model_checkpoint import ModelCheckpoint
     from holdfast.callbacks.rollback import Rollback
+    from holdfast.compat.switch import disable, enable
 
 __all__ = [
     "EarlyStopping",
@@ -27,6 +28,8 @@ __all__ = [
     "Rollback",
     "Run",
     "convert",
+    "disable",
+    "enable",
     "errors",
     "fit",
     "load_model",
@@ -35,26 +38,28 @@ __all__ = [
     "save_weights",
 ]
 
-# Callbacks are Keras's: their modules import it.
-_CALLBACKS = {
-    "EarlyStopping": "early_stopping",
-    "ModelCheckpoint": "model_checkpoint",
-    "Rollback": "rollback",
+# Callbacks are Keras's, and their modules import it; the others not every program needs.
+_LATER = {
+    "EarlyStopping": "callbacks.early_stopping",
+    "ModelCheckpoint": "callbacks.model_checkpoint",
+    "Rollback": "callbacks.rollback",
+    "disable": "compat.switch",
+    "enable": "compat.switch",
 }
 
 _choose_backend()
 
 
 def __getattr__(name: str) -> Any:
-    """Import a callback when it is asked for."""
-    if name not in _CALLBACKS:
+    """Import what is not imported from the beginning, when it is asked for."""
+    if name not in _LATER:
         hint = errors.did_you_mean(name, __all__)
         if hasattr(errors, name):
             hint = f" (did you mean 'holdfast.errors.{name}'?)"
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}{hint}")
     from importlib import import_module
 
-    return getattr(import_module(f"holdfast.callbacks.{_CALLBACKS[name]}"), name)
+    return getattr(import_module(f"holdfast.{_LATER[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -185,6 +185,59 @@ class Repaired(Event):
     moved: int
 
 
+@dataclass(frozen=True)
+class ProgramStarted(Event):
+    """A program was started, for the `start`-th time. In the program's journal."""
+
+    name: ClassVar[str] = "program_started"
+    time: float
+    start: int
+    command: tuple[str, ...]
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class CallBegan(Event):
+    """The program's `call`-th call of fit began, or goes on to other `epochs`, in the run `run`.
+
+    `before` says what the training starts from: the digest of the weights, and the settings of the
+    callbacks that decide when it ends.
+    """
+
+    name: ClassVar[str] = "call_began"
+    time: float
+    call: int
+    run: str
+    epochs: int
+    before: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ProgramDied(Event):
+    """A program died: of what, at which of its lines, and how far its training was.
+
+    `call` is the last call of fit that began, counted from 1 (0: none had), `step` the step of its
+    newest checkpoint. `where` is empty where nobody could tell.
+    """
+
+    name: ClassVar[str] = "program_died"
+    time: float
+    reason: str
+    where: str
+    call: int
+    step: int
+
+
+@dataclass(frozen=True)
+class ProgramEnded(Event):
+    """A program came to its end, with an exit status of its own."""
+
+    name: ClassVar[str] = "program_ended"
+    time: float
+    status: int
+
+
 _EVENTS: Mapping[str, type[Event]] = {
     kind.name: kind
     for kind in (
@@ -199,6 +252,10 @@ _EVENTS: Mapping[str, type[Event]] = {
         Failed,
         Finished,
         Repaired,
+        ProgramStarted,
+        CallBegan,
+        ProgramDied,
+        ProgramEnded,
     )
 }
 

@@ -218,13 +218,14 @@ class Run:
         from holdfast.engines.choose import check_backend
         from holdfast.training.attempt import train
         from holdfast.training.cadence import Every as Rules
-        from holdfast.training.plan import make_plan
+        from holdfast.training.plan import make_plan, refuse_own_fit
 
         check_backend()
         rules, kept = every or Rules(), keep or Keep()
         for name, value, kind in (("every", rules, Rules), ("keep", kept, Keep)):
             if not isinstance(value, kind):
                 raise PlanError(f"{name} must be a holdfast.{kind.__name__}, found {value!r}")
+        refuse_own_fit(model)
         plan = make_plan(model, **arguments)
         return train(
             self._layout,

@@ -15,6 +15,8 @@ from holdfast.cli import output
 from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved, portrait, row
 from holdfast.cli.find import RunPath, find_run, find_runs, name_of, open_run
 from holdfast.cli.output import AsJson
+from holdfast.cli.programs import HEADINGS, Program, cells, is_program
+from holdfast.cli.programs import program as shown_program
 from holdfast.run import Run
 from holdfast.store.repair import Repair
 
@@ -55,8 +57,12 @@ def show(path: RunPath, *, as_json: AsJson = False) -> None:
 
     Tells who it is, each attempt with how it ended, and the checkpoints as their manifests
     have them; whether each byte is sound is for verify to say. The exit code is 1 where a
-    part cannot be read.
+    part cannot be read. Of a program's directory, made by `holdfast run`, it tells each start
+    with how it ended, and the runs of its calls of fit.
     """
+    if is_program(path):
+        _show_program(shown_program(path), as_json=as_json)
+        return
     shown = portrait(open_run(path))
     if as_json:
         output.print_json(asdict(shown))
@@ -209,6 +215,21 @@ def _print_portrait(shown: Portrait) -> None:
         output.say()
     for finding in shown.problems:
         output.say(f"damaged: {finding.file}: {finding.problem}")
+
+
+def _show_program(shown: Program, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(asdict(shown))
+    else:
+        output.print_facts({"program": shown.path, "starts": str(len(shown.starts))})
+        if shown.starts:
+            output.say()
+            output.print_table(HEADINGS, cells(shown.starts), right=("start",))
+        if shown.runs:
+            output.say()
+            _print_rows(list(shown.runs))
+    if any(item.problem for item in shown.runs):
+        raise typer.Exit(1)
 
 
 def _attempt_cells(item: Attempt) -> list[str]:

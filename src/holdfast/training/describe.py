@@ -142,4 +142,6 @@ def _shape(variable: Any) -> Json:
 
 def _short(value: Json) -> str:
     text = repr(value)
+    if isinstance(value, float) and float(np.float32(value)) == value:
+        text = str(np.float32(value))  # a variable's value, in as many digits as it has
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

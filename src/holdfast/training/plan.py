@@ -26,7 +26,6 @@ from holdfast.training.describe import describe_model, describe_training
 from holdfast.types import Json
 
 _NOT_CALLED = {
-    "fit": "Do what it does before you call Run.fit.",
     "make_train_function": "Override train_step instead.",
     "make_test_function": "Override test_step instead.",
 }
@@ -149,14 +148,28 @@ def _check_model(model: Any) -> None:
     if model.optimizer is None:
         raise PlanError("the model is compiled without an optimizer: there is nothing to train by")
     for name, instead in _NOT_CALLED.items():
-        if getattr(type(model), name) is not getattr(keras.Model, name):
-            raise UnsupportedError(
-                f"{type(model).__name__} overrides {name}, which Run.fit does not call. {instead}"
-            )
+        _refuse_own(model, name, instead)
     if keras.distribution.distribution() is not None:
         raise UnsupportedError(
             "a keras.distribution is set; Run.fit trains on one device. "
             "Unset it with keras.distribution.set_distribution(None)."
+        )
+
+
+def refuse_own_fit(model: Any) -> None:
+    """Refuse a model whose class has a `fit` of its own, which then was not called.
+
+    Raises:
+        UnsupportedError: it has one.
+    """
+    if isinstance(model, keras.Model):
+        _refuse_own(model, "fit", "Do what it does before you call Run.fit.")
+
+
+def _refuse_own(model: Any, name: str, instead: str) -> None:
+    if getattr(type(model), name) is not getattr(keras.Model, name):
+        raise UnsupportedError(
+            f"{type(model).__name__} overrides {name}, which Run.fit does not call. {instead}"
         )
 
 

@@ -7,7 +7,6 @@ writing to `formats` and `run`.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -105,7 +104,7 @@ def _check_target(source: Path, target: Path, form: str) -> None:
         FormatError: it is the source, a directory, or no file.
         MissingExtraError: TensorFlow is needed and not installed.
     """
-    if form == "saved_model" and importlib.util.find_spec("tensorflow") is None:
+    if form == "saved_model" and not writing.has_tensorflow():
         raise MissingExtraError("TensorFlow", "tensorflow", f"writing a SavedModel to {target}")
     if not target.exists():
         return

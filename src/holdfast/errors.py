@@ -17,7 +17,8 @@
     │   └── NotSavedError       the last state could not be written
     ├── FormatError             a model's file is not sound, safe or known (also a ValueError)
     │   ├── CustomObjectError   it has a part that only `custom_objects` can give
-    │   └── MismatchError       its arrays are not those of the model
+    │   ├── MismatchError       its arrays are not those of the model
+    │   └── NotThereError       there is no such file (also a FileNotFoundError)
     └── MissingExtraError       an optional dependency is not installed (also an ImportError)
 
     Interrupted                 outside the tree: a SystemExit, so that `except Exception` lets
@@ -133,6 +134,10 @@ class MismatchError(FormatError):
             + "\nBuild the model as it was when the file was written, or pass strict=False to load "
             "what matches."
         )
+
+
+class NotThereError(FormatError, FileNotFoundError):
+    """There is no file of a model at the path."""
 
 
 class MissingExtraError(HoldfastError, ImportError):

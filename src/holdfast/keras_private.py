@@ -20,6 +20,15 @@
 | `naming.to_snake_case` | names of groups in `.keras` and `.weights.h5` |
 | modules of `keras.src` already imported | which classes a configuration may name |
 | `global_state`, the global seed generator | random state that Keras has no call to read |
+| `python_utils`, whose `pythonify_logs` `CallbackList` calls | old names of metrics in logs |
+| `Sequential._layers` | a first layer may bring its input |
+| `Functional` | old names of its arguments |
+| `Variable._initializer` | layers that are told their weights before they are built |
+| `saving_api` | Keras's own `.keras`, and Orbax, while `keras.saving` is Holdfast's |
+| `_tf_keras.keras` | what `tensorflow.keras` is, which holds the names of `keras` again |
+| `model_from_json` | Keras's own, while `keras.models` has Holdfast's |
+| the objects of a `custom_object_scope` | what a configuration may name |
+| `module_utils.tensorflow` | Keras finds out once whether there is TensorFlow |
 
 Owns nothing else. Imports Keras: import this module where it is used.
 """
@@ -27,49 +36,67 @@ Owns nothing else. Imports Keras: import this module where it is used.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 import keras
 from keras.src import backend
 from keras.src.backend.common import global_state
+from keras.src.models.functional import Functional
+from keras.src.models.model import model_from_json
 from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSchedule
 from keras.src.random import seed_generator
-from keras.src.saving import saving_lib
+from keras.src.saving import saving_api, saving_lib
 from keras.src.trainers.compile_utils import CompileMetrics, MetricsList
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+from keras.src.utils import module_utils, python_utils
 from keras.src.utils.naming import to_snake_case
 from keras.src.utils.python_utils import pythonify_logs
 
 __all__ = [
+    "LOGS",
     "ArrayDataAdapter",
+    "Functional",
     "attach",
     "build",
     "claimed",
     "deferred",
     "epoch_logs",
     "finalize",
+    "finds_tensorflow",
     "get_global_seed_generator",
     "initialize",
+    "is_empty",
     "loss_tracker",
     "metric_direction",
+    "metric_names",
+    "model_from_json",
+    "modules",
     "own_variables",
     "packed",
     "prepare_saving",
     "pythonify_logs",
     "saveable",
+    "saving_api",
     "schedule",
+    "scoped_objects",
     "set_global_seed_generator",
     "set_value",
+    "start_with",
     "to_snake_case",
     "train_validation_split",
     "value_for",
     "weights_in_hdf5",
 ]
+
+LOGS = (python_utils, "pythonify_logs")
+"""The module and the name by which `CallbackList` makes what it tells callbacks."""
 
 
 def packed(adapter: Any) -> tuple[Any, int, int, int]:
@@ -85,6 +112,20 @@ def build(model: Any, batch: Any) -> None:
 def epoch_logs(model: Any, logs: dict[str, Any]) -> dict[str, Any]:
     """Return the logs of an epoch, given those of its last step."""
     return dict(model._get_metrics_result_or_logs(logs))
+
+
+def is_empty(model: Any) -> bool:
+    """Return whether a Sequential has no layer yet, not even one for its input."""
+    return not model._layers
+
+
+def metric_names(model: Any) -> list[str]:
+    """Return the names of a built model's metrics, in the order of what `evaluate` returns."""
+    found: list[str] = []
+    for metric in model.metrics:
+        within = isinstance(metric, CompileMetrics)
+        found.extend(inner.name for inner in (metric.metrics if within else [metric]))
+    return found
 
 
 def metric_direction(model: Any, name: str) -> str:
@@ -203,6 +244,11 @@ def saveable(module: str, name: str) -> type | None:
     return None
 
 
+def scoped_objects() -> dict[str, Any]:
+    """Return what the `custom_object_scope`s around the caller give, by name."""
+    return dict(global_state.get_global_attribute("custom_objects_scope_dict", {}))
+
+
 def claimed(build: Callable[[], Any]) -> int:
     """Return how many numbers a model's variables would be, and what its layers keep between
     batches, by the largest batch of fixed size that any of them is given. Makes none of them.
@@ -232,6 +278,18 @@ def finalize(model: Any) -> None:
             layer.finalize_state()
 
 
+def modules(name: str) -> list[ModuleType]:
+    """Return `keras.NAME`, and the module that holds its names again for `tensorflow.keras`."""
+    return [
+        importlib.import_module(f"{whole}.{name}") for whole in ("keras", "keras._tf_keras.keras")
+    ]
+
+
+def finds_tensorflow() -> bool:
+    """Return whether Keras finds TensorFlow. It keeps the answer, and looks only once."""
+    return bool(module_utils.tensorflow.available)
+
+
 def get_global_seed_generator() -> Any | None:
     """Return Keras's global seed generator, or None where none was needed yet."""
     return global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
@@ -240,3 +298,12 @@ def get_global_seed_generator() -> Any | None:
 def set_global_seed_generator(generator: Any | None) -> None:
     """Replace Keras's global seed generator; with None, the next use makes a new one."""
     global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, generator)
+
+
+def start_with(variable: Any, array: Any) -> None:
+    """Make an array a new variable's first value, also where it has none yet."""
+    if variable._value is None:
+        # Made when it is asked for: what is made while a function is traced stays in it.
+        variable._initializer = lambda shape, dtype=None: keras.ops.convert_to_tensor(array, dtype)
+    else:
+        variable.assign(array)

@@ -27,7 +27,21 @@ def read(path: Path) -> ModelFile:
     """
     with contextlib.ExitStack() as closing:
         region = open_region(path, closing)
-        config = parse_json(region.read(0, region.size), str(path))
+        text = region.read(0, region.size)
+    return parse(text, path)
+
+
+def parse(text: bytes | str, path: Path) -> ModelFile:
+    """Read the JSON of an architecture.
+
+    Args:
+        text: the JSON.
+        path: of its file, for messages.
+
+    Raises:
+        FormatError: it is no JSON, or not a model's.
+    """
+    config = parse_json(text, str(path))
     if isinstance(config, str):
         # Programs that wrote `json.dump(model.to_json(), file)` made JSON of JSON.
         config = parse_json(config, str(path))

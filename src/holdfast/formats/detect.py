@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
-from holdfast.errors import FormatError, did_you_mean
+from holdfast.errors import FormatError, NotThereError, did_you_mean
 from holdfast.formats import keras_zip, safetensors
 from holdfast.formats.hdf5 import layout_of
 from holdfast.formats.hdf5_tree import SIGNATURE, Tree
@@ -109,7 +109,7 @@ def family_of(path: Path) -> Family:
         if find_checkpoint(path) is not None:
             return "checkpoint"
         if not path.exists():
-            raise FormatError(_not_there(path))
+            raise NotThereError(_not_there(path))
     except (OSError, ValueError) as error:
         if isinstance(error, FormatError):
             raise

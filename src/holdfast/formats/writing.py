@@ -11,9 +11,9 @@ is not.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterable, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,13 +49,17 @@ def save_model(
     model: Any,
     path: str | os.PathLike[str],
     format: str | None = None,  # noqa: A002
+    *,
+    compiled: bool = True,
 ) -> None:
     """Write a whole model.
 
     Args:
-        model: built.
+        model: built; for `.keras` it may not be yet.
         path: of the file, which is replaced if it is there.
         format: None for what the ending says.
+        compiled: write what it was compiled with, and the optimizer's state; Keras's own writers,
+            of `.keras` and of SavedModels, do as they do.
 
     Raises:
         FormatError: the ending says no format of a whole model, or the model cannot be written
@@ -67,7 +71,8 @@ def save_model(
     kind = model_format(path) if format is None else format
     if kind not in MODEL_ENDINGS.values():
         raise FormatError(_unknown_format(kind, MODEL_ENDINGS))
-    _check_built(model)
+    if kind != "keras":
+        _check_built(model)
     if kind == "saved_model":
         _export(model, path)
     elif kind == "keras":
@@ -76,13 +81,13 @@ def save_model(
         with_ending = path if path.suffix == ".keras" else path.with_name(f"{path.name}.keras")
         files.replace_by(
             path,
-            lambda aside: _renamed(model.save, aside.with_name(with_ending.name), aside),
+            lambda aside: _keras(model, aside.with_name(with_ending.name), aside),
         )
     else:
         from holdfast.formats.live import write_hdf5, write_safetensors
 
         module = write_hdf5 if kind == "h5" else write_safetensors
-        _put(path, module.whole(model))
+        _put(path, module.whole(model, compiled=compiled))
 
 
 def save_weights(
@@ -168,6 +173,11 @@ def weights_format(path: Path) -> WeightsFormat:
     return WEIGHTS_ENDINGS[ending]
 
 
+def has_tensorflow() -> bool:
+    """Return whether TensorFlow is installed: what stands in for it in a program does not count."""
+    return PathFinder.find_spec("tensorflow") is not None
+
+
 def ending_of(path: Path) -> str:
     """Return a name's ending, or an empty string where it has none.
 
@@ -182,15 +192,18 @@ def _put(path: Path, buffers: Iterable[Buffer]) -> None:
     files.replace_by(path, lambda aside: files.write_new(aside, buffers))
 
 
-def _renamed(write: Any, made: Path, wanted: Path) -> None:
-    write(made)
+def _keras(model: Any, made: Path, wanted: Path) -> None:
+    from holdfast import keras_private
+
+    # Not by `model.save`, which may be Holdfast's own.
+    keras_private.saving_api.save_model(model, made)
     if made != wanted:
         made.rename(wanted)
 
 
 def _export(model: Any, path: Path) -> None:
     """Write a SavedModel by Keras's own export."""
-    if importlib.util.find_spec("tensorflow") is None:
+    if not has_tensorflow():
         raise MissingExtraError("TensorFlow", "tensorflow", f"writing a SavedModel to {path}")
     if path.exists():
         raise FormatError(

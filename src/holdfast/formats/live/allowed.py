@@ -113,8 +113,8 @@ def check(config: Json, path: Path, custom_objects: Mapping[str, Any]) -> None:
 
 def custom(given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what the caller gave together with what the program has registered."""
-    scoped = keras.saving.get_custom_objects()
-    return {**scoped, **(given or {})}
+    registered = keras.saving.get_custom_objects()
+    return {**registered, **keras_private.scoped_objects(), **(given or {})}
 
 
 def _objects(config: Json, path: Path) -> Iterator[tuple[dict[str, Any], str]]:

@@ -50,6 +50,7 @@ def bind(
     translation: Translation | None = None,
     kernels: Kernels | None = None,
     strict: bool = True,
+    by_name: bool = False,
 ) -> list[tuple[str, str, str]]:
     """Give a model the arrays of a file, and what is left its initial values.
 
@@ -60,16 +61,21 @@ def bind(
         kernels: for arrays of Keras 1 in a model of the caller's own, where they were trained.
         strict: refuse a file that does not have exactly the model's arrays; else what matches is
             loaded, and the rest left as it is.
+        by_name: load the layers whose names the file has too, and leave the others.
 
     Returns:
         What did not match, as `MismatchError` has it; empty if `strict`.
 
     Raises:
         MismatchError: the arrays are not the model's. Nothing has been changed.
-        FormatError: an array is damaged. Nothing has been changed.
+        FormatError: an array is damaged, or the file does not say its layers' names. Nothing has
+            been changed.
     """
-    found = _match(model, file, translation, kernels)
-    different = _differences(model, found)
+    if by_name:
+        found, wanted = _match_named(model, file, kernels)
+    else:
+        found, wanted = _match(model, file, translation, kernels), None
+    different = _differences(model, found, wanted)
     if different and strict:
         raise MismatchError(file.path, different)
     # All are read before any is given: one that is damaged leaves the model as it was.
@@ -138,7 +144,24 @@ def _match(
     return found if translation is not None else of_cudnn(model, found)
 
 
-def _differences(model: Any, found: Match) -> list[tuple[str, str, str]]:
+def _match_named(model: Any, file: ModelFile, kernels: Kernels | None) -> tuple[Match, list[Any]]:
+    if not isinstance(file.weights, ByLayer):
+        raise FormatError(
+            f"{file.path} does not say its layers' names, which by_name=True goes by: expected "
+            "HDF5 as Keras 1 and 2 wrote it. Load it without by_name, or with skip_mismatch=True; "
+            "or save it again under a name that ends in .h5 and not in .weights.h5"
+        )
+    counts = {part.name: len(part.entries) for part in file.weights.layers}
+    old = file.major in (0, 1)
+    forms = forms_of_keras1(model, counts, kernels, file) if old else {}
+    found, wanted = by_layer.match_named(model, file.weights, forms)
+    return of_cudnn(model, found), wanted
+
+
+def _differences(
+    model: Any, found: Match, wanted: list[Any] | None = None
+) -> list[tuple[str, str, str]]:
+    """List what does not match, of `wanted` variables or of all that the model has."""
     different = [
         (variable.path, _said(variable.shape, variable.dtype), _said(entry.shape, entry.dtype))
         for variable, entry in found.pairs
@@ -146,6 +169,9 @@ def _differences(model: Any, found: Match) -> list[tuple[str, str, str]]:
     ]
     hooked = [layer for layer, _ in found.hooks]
     missing = matching.missing(model, found.pairs, hooked)
+    if wanted is not None:
+        among = {id(variable) for variable in wanted}
+        missing = [variable for variable in missing if id(variable) in among]
     different += [
         (variable.path, _said(variable.shape, variable.dtype), _NOTHING) for variable in missing
     ]

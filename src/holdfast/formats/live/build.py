@@ -22,8 +22,8 @@ from holdfast.errors import CustomObjectError, FormatError
 from holdfast.formats.legacy import values
 from holdfast.formats.legacy.keras1 import Kernels
 from holdfast.formats.legacy.translation import Translation
-from holdfast.formats.live import allowed
-from holdfast.formats.model_file import ByLayer, ModelFile, Problem
+from holdfast.formats.live import allowed, by_path
+from holdfast.formats.model_file import ByLayer, ByPath, ModelFile, Problem
 from holdfast.types import Json
 
 # Numbers that Keras may make values of by a configuration: some, and more for a larger file.
@@ -87,7 +87,7 @@ def build_model(
     _refuse(file, translation.problems)
     allowed.check(translation.config, file.path, given)
     model = make(translation.config, file.path, given)
-    if not model.built:
+    if not model.built and not _was_not_built(file):
         _build_on_shape(model, file)
     if translation.left_out:
         warnings.warn(
@@ -120,6 +120,11 @@ def make(config: Json, path: object, custom_objects: Mapping[str, Any]) -> Any:
     if not isinstance(model, keras.Model):
         raise FormatError(f"{path}: its configuration is of a {type(model).__name__}, no model")
     return model
+
+
+def _was_not_built(file: ModelFile) -> bool:
+    """Return whether a model was saved before it had weights, as Keras 3 allows."""
+    return isinstance(file.weights, ByPath) and not by_path.own(file.weights)
 
 
 def _build_on_shape(model: Any, file: ModelFile) -> None:

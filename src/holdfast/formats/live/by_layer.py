@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast import keras_private
 from holdfast.formats.live.forms import inner_model
-from holdfast.formats.live.matching import Form, Match, in_order
+from holdfast.formats.live.matching import Form, Match, in_order, missing
 from holdfast.formats.model_file import ByLayer, Entry, LayerEntries
 
 
@@ -30,6 +30,41 @@ def match(
         forms: of the layers whose arrays have another form now.
     """
     return _match(model, weights.layers, weights.top, renamed, forms, ())
+
+
+def match_named(model: Any, weights: ByLayer, forms: Mapping[int, Form]) -> tuple[Match, list[Any]]:
+    """Match the layers whose names both have; what else there is on either side is left alone.
+
+    Args:
+        model: built.
+        weights: of a file.
+        forms: of the layers whose arrays have another form now.
+
+    Returns:
+        The match, and the variables of those layers: what is missing of them differs. Of a layer
+        that has another number of arrays in the file, none is matched.
+    """
+    found, wanted = Match(), []
+    named = {layer.name: layer for layer in model.layers}
+    for part in weights.layers:
+        layer = named.get(part.name)
+        if layer is None:
+            continue
+        wanted += layer.weights
+        if part.layers:
+            of_layer = _match(inner_model(layer), part.layers, part.entries, {}, forms, ())
+        else:
+            of_layer = in_order(layer, part.entries, forms)
+        hooked = [inner for inner, _ in of_layer.hooks]
+        if of_layer.left or missing(layer, of_layer.pairs, hooked):
+            of_layer = Match(left=_all(part))
+        found.add(of_layer)
+    if weights.top:
+        own = keras_private.own_variables(model)
+        wanted += own
+        found.pairs += zip(own, weights.top, strict=False)
+        found.left += weights.top[len(own) :]
+    return found, wanted
 
 
 def _match(

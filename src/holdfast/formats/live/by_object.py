@@ -29,6 +29,7 @@ _BESIDE = frozenset(
         "_compile_loss",
         "layers",
         "variables",
+        "_all_variables",
         "trainable_variables",
         "non_trainable_variables",
     ]

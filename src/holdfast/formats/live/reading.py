@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from holdfast.formats import architecture
 from holdfast.formats.legacy.keras1 import Kernels
 from holdfast.formats.live import bind
 from holdfast.formats.live.build import build_model
@@ -46,15 +47,29 @@ def load_model(
         return built.model
 
 
+def model_of_json(text: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Return the model of an architecture, as any Keras's `to_json` gave it, with initial weights.
+
+    Raises:
+        CustomObjectError, FormatError: as `load_model` does.
+    """
+    file = architecture.parse(text, Path("the JSON"))
+    built = build_model(file, custom_objects)
+    bind.start(built.model, file, built.translation)
+    return built.model
+
+
 def load_weights(
     model: Any,
     path: str | os.PathLike[str],
     strict: bool = True,
     kernels: Kernels | None = None,
+    *,
+    by_name: bool = False,
 ) -> None:
-    """Give a model the weights of a file; see `holdfast.load_weights`."""
+    """Give a model the weights of a file; see `holdfast.load_weights`, and `bind` for `by_name`."""
     with open_file(Path(path)) as file:
-        different = bind.bind(model, file, kernels=kernels, strict=strict)
+        different = bind.bind(model, file, kernels=kernels, strict=strict, by_name=by_name)
     if different:
         lines = [f"  {name}: expected {then}, found {now}" for name, then, now in different]
         warnings.warn(

@@ -30,8 +30,12 @@ _KERAS_2 = "2.15.0"
 _LISTED = 3
 
 
-def whole(model: Any) -> Iterable[memoryview]:
+def whole(model: Any, *, compiled: bool = True) -> Iterable[memoryview]:
     """Return a file of a whole model, in pieces.
+
+    Args:
+        model: built.
+        compiled: write what it was compiled with, and the optimizer's state.
 
     Raises:
         FormatError: the model has no configuration, or an array that HDF5 cannot hold.
@@ -39,7 +43,7 @@ def whole(model: Any) -> Iterable[memoryview]:
     config = configuration(model)
     _push_flags(config, frozen=False)
     dialect = to_keras2(config)
-    training = write_training.describe(model)
+    training = write_training.describe(model) if compiled else None
     image = Image()
     if dialect.reasons:
         _warn(

@@ -19,8 +19,12 @@ from holdfast.formats.model_file import Entry
 from holdfast.store.disk import Buffer
 
 
-def whole(model: Any) -> Iterable[Buffer]:
+def whole(model: Any, *, compiled: bool = True) -> Iterable[Buffer]:
     """Return a file of a whole model, but for its optimizer's state, in pieces.
+
+    Args:
+        model: built.
+        compiled: write what it was compiled with.
 
     Raises:
         FormatError: the model has no configuration, or an array of a type that has no code.
@@ -28,7 +32,7 @@ def whole(model: Any) -> Iterable[Buffer]:
     config = configuration(model)
     given = config.pop("compile_config", None)
     texts = {safetensors.CONFIG: json.dumps(config)}
-    if given:
+    if given and compiled:
         texts[safetensors.TRAINING] = json.dumps(given)
     return _encoded(model, texts)
 

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from holdfast.cli import convert, inspect, inspect_file, output, picture, prune
+from holdfast.cli import convert, inspect, inspect_file, output, picture, prune, run
 from holdfast.errors import HoldfastError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app = typer.Typer(
     # Plain help is the same on every terminal, so the page made of it does not change.
     rich_markup_mode=None,
 )
+# What stands after the program's name is the program's, also what looks like an option.
+app.command(context_settings={"allow_interspersed_args": False})(run.run)
 for _verb in (
     inspect.ls,
     inspect.show,

@@ -7,13 +7,14 @@ of them.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from dataclasses import dataclass
 from types import FrameType
 
 _OURS = os.path.dirname(os.path.dirname(__file__))
-_NOT_PROGRAMS = (f"{os.sep}keras{os.sep}", "<frozen ")
+_NOT_PROGRAMS = (f"{os.sep}keras{os.sep}", "<frozen ", os.path.dirname(importlib.__file__))
 
 
 @dataclass(frozen=True)

@@ -340,6 +340,7 @@ def test_a_file_that_went_away_between_attempts_is_saved_again(blobs, tmp_path):
 
     attempt(2)
     path.unlink()
+    shutil.rmtree(tmp_path / "run" / "saved")  # where the run keeps it
     with pytest.warns(UserWarning, match=r"best\.keras is gone"):
         attempt(3)
     assert path.exists()

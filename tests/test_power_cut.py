@@ -218,6 +218,10 @@ def append(folder):
     log.close()
 
 
+def filled(folder):
+    files.write_new(folder / "new", [NEW])
+
+
 def cut_off(folder):
     log = files.Appender(folder / "old")
     log.truncate(4)
@@ -289,6 +293,26 @@ CONTRACTS = {
             for at, (old, there) in enumerate(zip(OLD, read(folder / "old"), strict=True))
             if not (3 <= at < 603 or 1000 <= at < 1002)
         ),
+    ),
+    "new_folder": Contract(
+        lambda folder: files.new_folder(folder / "to", filled),
+        lambda folder: read(folder / "to" / "new") == NEW,
+        lambda folder: not (folder / "to").exists() or read(folder / "to" / "new") == NEW,
+    ),
+    "duplicate": Contract(
+        lambda folder: (
+            files.duplicate(folder / "old", folder / "new"),
+            files.settle_names(folder),
+        ),
+        lambda folder: read(folder / "new") == read(folder / "old") == OLD,
+        lambda folder: read(folder / "new") in (None, OLD),
+    ),
+    "remove_folders": Contract(
+        lambda folder: (
+            files.new_folder(folder / "to", filled),
+            files.remove_folders([folder / "to"]),
+        ),
+        lambda folder: not (folder / "to").exists(),
     ),
     "publish": Contract(
         lambda folder: (write(folder / "new"), files.publish(folder / "new", folder / "public")),

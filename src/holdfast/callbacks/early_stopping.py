@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 from holdfast.arguments import count, named, number
@@ -168,6 +168,17 @@ class EarlyStopping(Hosted):
     def mode(self) -> str:
         """Whether a smaller (`min`) or a larger (`max`) value of the first monitor is better."""
         return self._settings[0][0].mode
+
+    def rename(self, present: Callable[[str], str]) -> None:
+        """Take other names of the same metrics.
+
+        Args:
+            present: returns the name that the logs will have.
+        """
+        for monitor, _ in self._settings:
+            monitor.name = present(monitor.name)
+        names = [monitor.name for monitor, _ in self._settings]
+        self.monitor = names[0] if isinstance(self.monitor, str) else names
 
     def check(self, names: Collection[str] | None, *, validates: bool) -> None:
         for monitor, _ in self._settings:

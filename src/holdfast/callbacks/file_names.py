@@ -7,7 +7,8 @@ Owns which patterns there can be, and filling in. Leaves what endings mean and w
 from __future__ import annotations
 
 import string
-from collections.abc import Collection, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,21 @@ class FileName:
                 "and {val_loss:.2f}"
             ) from None
 
+    def rename(self, present: Callable[[str], str]) -> None:
+        """Take other names of the same metrics; the files' names stay the same.
+
+        Args:
+            present: returns the name that the logs will have.
+        """
+        parts = []
+        for text, name, spec, conversion in string.Formatter().parse(self._pattern):
+            parts.append(text.replace("{", "{{").replace("}", "}}"))
+            if name is not None:
+                converted = f"!{conversion}" if conversion else ""
+                parts.append(f"{{{present(name)}{converted}{f':{spec}' if spec else ''}}}")
+        self._pattern = "".join(parts)
+        self.names = _names(self._pattern)
+
     def check(self, logged: Collection[str]) -> None:
         """Refuse a name that no log will have.
 
@@ -72,7 +88,10 @@ class FileName:
         """
         batches = {} if batch is None or "batch" in logs else {"batch": batch + 1}
         try:
-            return self._pattern.format(epoch=epoch + 1, **batches, **logs)
+            # Not by keywords: logs may know a metric by more names than they show.
+            known: ChainMap[str, Any] = ChainMap({"epoch": epoch + 1, **batches})
+            known.maps.append(logs)  # type: ignore[arg-type]
+            return self._pattern.format_map(known)
         except (KeyError, ValueError, TypeError) as error:
             name = str(error.args[0]) if isinstance(error, KeyError) else ""
             names = ["epoch", *batches, *logs]

@@ -7,7 +7,8 @@ of a run, in Keras's own `fit`, nobody calls `check` and `join`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -38,6 +39,27 @@ class Host(Protocol):
 
     def tell_saved(self, path: str, epoch: int, monitor: str, score: float) -> None:
         """Record that a file of the model stands at a path."""
+        ...
+
+    def keep(self, pattern: str, path: str, found: Sequence[Path], stay: Collection[str]) -> None:
+        """Keep the files that stand at a path; see `store.kept`."""
+        ...
+
+    def let_go(self, paths: Iterable[str]) -> None:
+        """Keep the files of some paths no longer."""
+        ...
+
+    def forget(self, pattern: str) -> None:
+        """Keep no file of a pattern any longer."""
+        ...
+
+    def put_back(
+        self,
+        pattern: str,
+        place: Callable[[str], Path],
+        standing: Callable[[str], Collection[Path]],
+    ) -> Collection[str]:
+        """Put kept files where they belong; returns the paths where that could not be."""
         ...
 
 
@@ -86,6 +108,14 @@ class Hosted(keras.callbacks.Callback):  # type: ignore[misc]
 
     def set_state(self, state: Any) -> None:
         """Take the state of an earlier attempt; called after `on_train_begin`."""
+
+    def put_back(self) -> Collection[str]:
+        """Put the files that the callback wrote where they belong, if something else is there.
+
+        Called before training goes on, or when it is at its end. Returns the paths of those that
+        could not be put back.
+        """
+        return ()
 
     def carry(self) -> Any:
         """Return what going back in the training must not undo; see `set_carried`."""

@@ -10,18 +10,19 @@ import math
 import operator
 import os
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.arguments import count, named, number
 from holdfast.callbacks.file_names import FileName
-from holdfast.callbacks.hosted import Hosted
+from holdfast.callbacks.hosted import Host, Hosted
 from holdfast.callbacks.model_files import Image, Saving
 from holdfast.callbacks.monitor import Monitor
 from holdfast.errors import NotSavedError, PlanError
 from holdfast.formats import writing
+from holdfast.formats.checkpoint_file import STATE
 from holdfast.store import files
 from holdfast.types import Json
 
@@ -53,6 +54,10 @@ class ModelCheckpoint(Hosted):
     with `verbose=1` is said when the file stands. Where the disk has no room, the training goes
     on, and the newest file that could not be written is tried again. In a run the best score so
     far, and which files stay, outlive the process. When `fit` returns, all files are on the disk.
+
+    A run keeps the best of its files, or the newest where none is judged, by a second name. Where
+    the run goes on, or is called again after its end, and another training has written to the same
+    path meanwhile, or the program has moved the file away, it is put back.
 
     Args:
         filepath: of the file. `{epoch:02d}`, `{batch}` and the names in the logs, such as
@@ -150,6 +155,23 @@ class ModelCheckpoint(Hosted):
         """Whether a smaller (`min`) or a larger (`max`) score is better, or `auto`."""
         return self._monitor.mode
 
+    def join(self, host: Host) -> None:
+        super().join(host)
+        self._base = Path.cwd()
+
+    def prepare(self, *, resumed: bool) -> None:
+        if not resumed and self.host is not None:
+            self.host.forget(self.filepath)
+
+    def rename(self, present: Callable[[str], str]) -> None:
+        """Take other names of the same metrics; the files' names stay the same.
+
+        Args:
+            present: returns the name that the logs will have.
+        """
+        self.monitor = self._monitor.name = present(self.monitor)
+        self._name.rename(present)
+
     def check(self, names: Collection[str] | None, *, validates: bool) -> None:
         if self._judges:
             self._monitor.check(names, validates)
@@ -245,15 +267,26 @@ class ModelCheckpoint(Hosted):
         self._top = [(score, path) for score, path in state["top"]]
         self._batch, self._batches = state["batch"], state["batches"]
         self._epoch, self._unsaved = state["epoch"], state["unsaved"]
+        lost = self.put_back()
         # Of several names, one that is gone may have fallen out in an attempt that got further.
-        top = self._top if self._judges and not self._name.names else []
-        gone = [path for _, path in top if not self._files(path)]
+        gone = [
+            path
+            for _, path in (self._top if self._judges else [])
+            if path in lost or not (self._name.names or self._files(path))
+        ]
         if gone and not self._unsaved and self.host is not None:
+            what = "is not what was saved there" if self._files(gone[0]) else "is gone"
             warnings.warn(
-                f"ModelCheckpoint: {gone[0]} is gone; the next model judged is saved",
+                f"ModelCheckpoint: {gone[0]} {what}; the next model judged is saved",
                 stacklevel=2,
             )
             self._best = self._threshold
+
+    def put_back(self) -> Collection[str]:
+        # Another training may have written there since, or the program moved what was there.
+        if self.host is None:
+            return ()
+        return self.host.put_back(self.filepath, self._place, self._files)
 
     def carry(self) -> Any:
         return self._best, self._top
@@ -370,12 +403,15 @@ class ModelCheckpoint(Hosted):
         """Begin to write a file; waits for the one before it."""
         self.settle()
         self._due = due
+        stay = {due.path, *(path for _, path in self._top)}
 
         def work() -> None:
             due.image.write(self._place(due.path), weights_only=self.save_weights_only)
-            # The new one stands: now it may be told of, and those may go whose place it takes.
-            if self.host is not None and due.score is not None:
-                self.host.tell_saved(due.path, due.epoch, self.monitor, due.score)
+            # The new one stands: now it is kept and told of, and those go whose place it takes.
+            if self.host is not None:
+                self.host.keep(self.filepath, due.path, self._written(due.path), stay)
+                if due.score is not None:
+                    self.host.tell_saved(due.path, due.epoch, self.monitor, due.score)
             self._remove(due.fallen)
             self._say(due.said)
 
@@ -387,7 +423,15 @@ class ModelCheckpoint(Hosted):
     def _files(self, path: str) -> list[Path]:
         return writing.files_of(self._place(path))
 
+    def _written(self, path: str) -> list[Path]:
+        """Return the files that stand at a path, in the order in which they were written."""
+        found = self._files(path)[::-1]
+        note = self._place(path).with_name(STATE)
+        return [*found, note] if len(found) > 1 and note.exists() else found
+
     def _remove(self, paths: Sequence[str]) -> None:
+        if paths and self.host is not None:
+            self.host.let_go(paths)
         files.remove([file for path in paths for file in self._files(path)])
 
     def _say(self, text: str) -> None:

@@ -10,10 +10,13 @@ first is the first.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -40,6 +43,8 @@ from holdfast.types import Json
 
 Difference = tuple[str, str, str]
 
+_WEIGHTS = "weights before the call"
+_PROGRAM = "program"
 # What of a callback decides how a training ends, by names that Keras's and Holdfast's share.
 _SETTINGS = (
     "monitor",
@@ -127,6 +132,7 @@ class _Fitting:
             history = self._train(model, arguments, every or Every(), keep or Keep())
         finally:
             self._inside = False
+        _tell(arguments["callbacks"], history)
         return old_logs.both_names(history)
 
     def _train(self, model: Any, arguments: dict[str, Any], every: Every, keep: Keep) -> Any:
@@ -137,6 +143,7 @@ class _Fitting:
         except UnsupportedError as error:
             say(f"{place()}call {call} of fit is trained by Keras alone and not kept: {error}")
             return self._plain(model, **arguments)
+        old_callbacks.rename(plan.callbacks, model)
         for callback in plan.callbacks:
             if hasattr(callback, "filepath"):
                 saved_places.note(callback.filepath)
@@ -172,8 +179,7 @@ class Numbered:
         before = _before(model, plan)
         found = _plan_changes(layout, plan)
         if began is not None:
-            # Another architecture has other weights too: that would only say less.
-            found = found or differences(began.before, before)
+            found += self._other_start(began, before) if not found else []
             found += self._fewer_epochs(layout, began, plan)
         if found:
             return self.changed(model, plan, found)
@@ -198,6 +204,20 @@ class Numbered:
         layout = layout or self._program.new_run(call, model.name)
         self._program.began(call, layout, plan.epochs, _before(model, plan))
         return layout
+
+    def _other_start(self, began: CallBegan, before: Mapping[str, Json]) -> list[Difference]:
+        """Return where a training would start from something else than it did.
+
+        Weights that differ though nobody has touched the program are no change of it: many
+        programs load what they saved before they died, to go on by themselves.
+        """
+        found = differences(began.before, before)
+        touched = any(name == _PROGRAM for name, *_ in found)
+        return [
+            difference
+            for difference in found
+            if difference[0] != _PROGRAM and (touched or difference[0] != _WEIGHTS)
+        ]
 
     def _fewer_epochs(self, layout: Layout, began: CallBegan, plan: Plan) -> list[Difference]:
         """Return the epochs as a difference, where the run is beyond those now asked for."""
@@ -266,6 +286,14 @@ class ByPlan:
         return layout
 
 
+def _tell(callbacks: Any, history: Any) -> None:
+    """Give the program's own `History()` what it would have recorded: the run's is in its place."""
+    for callback in keras.tree.flatten(callbacks or []):
+        if type(callback) is keras.callbacks.History and callback is not history:
+            callback.history, callback.epoch = history.history, history.epoch
+            old_logs.both_names(callback)
+
+
 def _plan_changes(layout: Layout, plan: Plan) -> list[Difference]:
     """Return where a run has another plan, but for a learning rate: training may change that."""
     return [
@@ -283,9 +311,19 @@ def _before(model: Any, plan: Plan) -> dict[str, Json]:
             if not variable.path.endswith("learning_rate"):  # of that the plan knows more
                 sums.update(keras.ops.convert_to_numpy(variable.value).tobytes())
     return {
-        "weights before the call": sums.hexdigest(16),
+        _WEIGHTS: sums.hexdigest(16),
+        _PROGRAM: _program(),
         "callbacks": [_settings(callback) for callback in plan.callbacks],
     }
+
+
+def _program() -> str:
+    """Return the digest of the program's file and arguments."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None) or ""
+    sums = blake3(repr(sys.argv).encode())
+    with contextlib.suppress(OSError):
+        sums.update(Path(path).read_bytes())
+    return sums.hexdigest(16)
 
 
 def _settings(callback: Any) -> dict[str, Json]:

@@ -19,6 +19,8 @@ from holdfast.store import disk
 from holdfast.store.disk import Buffer
 from holdfast.store.layout import temporary, temporary_names
 
+_PIECE = 1 << 20
+
 
 def make_directory(path: Path) -> None:
     """Create `path` and its parents; each new name is durable when this returns."""
@@ -82,8 +84,7 @@ def replace_by(path: Path, write: Callable[[Path], object]) -> None:
     directory of its own beside it. A reader sees the old file whole or the new one whole, at
     any moment and after any cut. What a process that died has left of this is removed.
     """
-    for left in path.parent.glob(temporary_names(path)):
-        remove_tree(left)
+    remove_halves(path)
     aside = temporary(path)
     disk.make_directory(aside)
     try:
@@ -94,6 +95,46 @@ def replace_by(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         remove_tree(aside)
     disk.sync_directory(path.parent)
+
+
+def remove_halves(path: Path) -> None:
+    """Remove what a process that died while it replaced the file at `path` has left beside it."""
+    for left in path.parent.glob(temporary_names(path)):
+        remove_tree(left)
+
+
+def new_folder(path: Path, fill: Callable[[Path], object]) -> None:
+    """Make a directory that is there wholly, or not at all; durable when this returns.
+
+    Args:
+        path: of the directory, which must not be there.
+        fill: is given an empty directory, and makes what belongs in it, and the names, durable.
+    """
+    aside = temporary(path)
+    disk.make_directory(aside)
+    try:
+        fill(aside)
+        disk.rename(aside, path)
+    except BaseException:
+        remove_tree(aside)
+        raise
+    disk.sync_directory(path.parent)
+
+
+def duplicate(source: Path, target: Path) -> bool:
+    """Give a file a second name, or, where that cannot be, make a copy of it.
+
+    The data was durable before and is so in the copy; the name is so when its directory is synced.
+    Returns whether it is a second name.
+    """
+    try:
+        disk.link(source, target)
+    except OSError:
+        with source.open("rb") as old, _whole(target) as new:
+            for piece in iter(lambda: old.read(_PIECE), b""):
+                new.write(piece)
+        return False
+    return True
 
 
 def blank(path: Path, spans: Iterable[tuple[int, int]]) -> None:
@@ -168,6 +209,19 @@ def remove_tree(path: Path) -> None:
                 disk.remove_directory(Path(root, name))
     with contextlib.suppress(OSError):
         disk.remove_directory(path)
+
+
+def remove_folders(paths: Iterable[Path]) -> None:
+    """Remove directories and all in them, if they can be; durable when this returns.
+
+    A cut may leave one with some of its files gone.
+    """
+    parents = set()
+    for path in paths:
+        remove_tree(path)
+        parents.add(path.parent)
+    for folder in sorted(parents):
+        disk.sync_directory(folder)
 
 
 def publish(source: Path, target: Path) -> None:

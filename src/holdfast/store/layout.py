@@ -7,6 +7,7 @@
       packs/<step>-<random>.safetensors     immutable arrays
       checkpoints/<step>.json               manifests, one a checkpoint
       checkpoints/<step>-final.json         what the training returned
+      saved/<sum>-<number>/                 files that callbacks wrote for the program
       lost+found/                           what a repair has moved out of the way
 
 Owns names and their parsing. Leaves the bytes within to the modules that write them.
@@ -23,12 +24,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from blake3 import blake3
+
 FORMAT = 1
 
 _LONGEST = 55
 
 _MANIFEST = re.compile(r"([0-9]{10,})(-final)?\.json")
 _PACK = re.compile(r"[0-9]{10,}-[0-9a-f]{8}\.safetensors")
+_SAVED = re.compile(r"([0-9a-f]{16})-([0-9]+)")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
@@ -57,6 +61,10 @@ class Layout:
     @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
+
+    @property
+    def saved(self) -> Path:
+        return self.root / "saved"
 
     @property
     def lost(self) -> Path:
@@ -91,12 +99,30 @@ class Layout:
         """Return the paths of all packs, in the order of their names."""
         return sorted(path for path in _files(self.packs) if is_pack(path.name))
 
+    def saved_key(self, path: str) -> str:
+        """Return what the names of the directories begin with that keep the files of a path."""
+        return blake3(path.encode(errors="surrogateescape")).hexdigest()[:16]
+
+    def saved_folder(self, key: str, number: int) -> Path:
+        """Return the directory that keeps the files of a path for the `number`-th time."""
+        return self.saved / f"{key}-{number}"
+
+    def saved_folders(self) -> list[tuple[Path, str, int]]:
+        """Return the directories that keep files, with key and number."""
+        found = [(path, _SAVED.fullmatch(path.name)) for path in _entries(self.saved)]
+        return sorted((path, match[1], int(match[2])) for path, match in found if match)
+
+    @staticmethod
+    def saved_note(folder: Path) -> Path:
+        """Return the path of the note in a directory that keeps files."""
+        return folder / "saved.json"
+
     def leftovers(self, *, folders: bool = False) -> list[Path]:
         """Return temporary files, or directories too, that a writer which died has left."""
         look = _entries if folders else _files
         return [
             path
-            for folder in (self.root, self.checkpoints, self.packs)
+            for folder in (self.root, self.checkpoints, self.packs, self.saved)
             for path in look(folder)
             if _TEMPORARY.fullmatch(path.name)
         ]

@@ -11,23 +11,19 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-from numpy.typing import NDArray
 
 from holdfast.callbacks.history import History
 from holdfast.callbacks.hosted import hosted
 from holdfast.engines.base import Engine
 from holdfast.engines.choose import choose
-from holdfast.errors import StoreError
-from holdfast.events import AttemptStarted, ModelSaved
+from holdfast.events import AttemptStarted
 from holdfast.state import callbacks as callback_state
 from holdfast.state import rng
 from holdfast.state.snapshot import Course, restore
-from holdfast.state.values import from_array
 from holdfast.store import journal
 from holdfast.store.checkpoints import Store
 from holdfast.store.identity import load_identity
@@ -38,6 +34,7 @@ from holdfast.store.retention import Keep, Leaders
 from holdfast.training.cadence import Cadence, Every
 from holdfast.training.ending import closing_lines
 from holdfast.training.finished import give_finished, is_finished, tell
+from holdfast.training.host import RunHost
 from holdfast.training.judging import judged, log_names
 from holdfast.training.keeper import Keeper
 from holdfast.training.loop import Loop
@@ -108,7 +105,7 @@ def _attempt(
     position = found[0].position if found else Position()
     if found is None:
         position = Position(epoch=plan.initial_epoch)
-    host = _Host(record)
+    host = RunHost(layout, record, reporter)
     with contextlib.ExitStack() as stack:
         for callback in hosted(plan.callbacks):
             stack.callback(callback.part)
@@ -187,48 +184,6 @@ def _attempt(
     for line in closing_lines(history, loop.why, layout.root):
         reporter.say(line)
     return history
-
-
-class _Host:
-    """What Holdfast's callbacks may ask of the run.
-
-    Args:
-        record: what happened before this attempt.
-    """
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self.loop: Loop | None = None
-        self.keeper: Keeper | None = None
-
-    @property
-    def position(self) -> Position:
-        assert self.loop is not None
-        return self.loop.position
-
-    def load_weights(self, step: int) -> None:
-        assert self.loop is not None
-        self.loop.load_weights(step)
-
-    def load_arrays(self, step: int) -> Mapping[str, NDArray[Any]] | None:
-        assert self.keeper is not None
-        try:
-            kept = self.keeper.load(step)
-        except StoreError:
-            return None
-        return {array.name: from_array(array) for array in kept.arrays}
-
-    def score_of(self, path: str, monitor: str) -> float | None:
-        return self._scores.get((path, monitor))
-
-    @cached_property
-    def _scores(self) -> dict[tuple[str, str], float]:
-        saved = (event for event in self._record.of(ModelSaved) if isinstance(event, ModelSaved))
-        return {(event.path, event.monitor): event.score for event in saved}
-
-    def tell_saved(self, path: str, epoch: int, monitor: str, score: float) -> None:
-        assert self.keeper is not None
-        self.keeper.record_model(path, epoch, monitor, score)
 
 
 def _leaders(keep: Keep, course: Course) -> Leaders:

@@ -7,10 +7,12 @@ that building the same model twice in a notebook is no change.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from holdfast.state import variables
@@ -41,7 +43,7 @@ def describe_training(model: Any) -> dict[str, Json]:
     """Return a model's optimizer, losses and metrics, each under its topic."""
     compiled = _configuration(model.get_compile_config) or {"loss": _plain(model.loss)}
     described = {
-        topic: _without_names(value, {})
+        topic: _without_names(_spelt(topic, value), {})
         for topic, value in compiled.items()
         if topic not in _NOT_TRAINING and topic != "optimizer"
     }
@@ -134,6 +136,40 @@ def _without_names(config: Json, places: Mapping[str, str]) -> Any:
     if isinstance(config, list):
         return [_without_names(part, places) for part in config]
     return places.get(config, config) if isinstance(config, str) else config
+
+
+def _spelt(topic: str, config: Json) -> Json:
+    """Return losses, or metrics, as short as they can be said.
+
+    `"mse"`, its long name and its object with nothing set are the same; which of them a model has
+    depends on whether it was made or loaded.
+    """
+    if isinstance(config, list):
+        return [_spelt(topic, part) for part in config]
+    if isinstance(config, Mapping):
+        kind, inner = config.get("class_name"), config.get("config")
+        if kind == "function" and isinstance(inner, str):
+            return _spelt(topic, inner)
+        if kind is None:
+            return {key: _spelt(topic, part) for key, part in config.items()}
+        return _usual(keras.losses if topic == "loss" else keras.metrics, kind, inner) or config
+    if isinstance(config, str) and topic == "loss":
+        with contextlib.suppress(Exception):
+            return str(keras.losses.get(config).__name__)
+    return config
+
+
+def _usual(module: Any, kind: Json, config: Json) -> str | None:
+    """Return the name of a loss or metric of Keras's with nothing set, or None for any other."""
+    found = getattr(module, str(kind), None)
+    if not isinstance(found, type) or not isinstance(config, Mapping):
+        return None
+    unset = {"name": "", "dtype": ""}
+    with contextlib.suppress(Exception):  # it may need arguments
+        usual = found().get_config()
+        if {**usual, **config, **unset} == {**usual, **unset}:
+            return str(config.get("name") or usual["name"])
+    return None
 
 
 def _shape(variable: Any) -> Json:

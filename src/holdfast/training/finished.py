@@ -1,6 +1,7 @@
 """A run that is finished: what a call of `fit` gives then.
 
-Owns giving the model and the callbacks what the training left them with.
+Owns giving the model, the callbacks and the random state what the training left them with, and the
+program the files that its callbacks left there.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from holdfast.callbacks.history import History
+from holdfast.callbacks.hosted import hosted
+from holdfast.errors import NotSavedError
 from holdfast.events import Event, Finished
 from holdfast.state import callbacks as callback_state
-from holdfast.state import variables
+from holdfast.state import rng, variables
 from holdfast.state.snapshot import load_course
 from holdfast.store import journal
 from holdfast.store.ending import complete
@@ -20,6 +23,7 @@ from holdfast.store.identity import run_id
 from holdfast.store.journal import Record
 from holdfast.store.layout import Layout
 from holdfast.training.ending import why_it_ended
+from holdfast.training.host import RunHost
 from holdfast.training.opening import Found
 from holdfast.training.plan import Plan
 from holdfast.training.progress import Reporter
@@ -36,14 +40,21 @@ def is_finished(found: Found, epochs: int) -> bool:
 def give_finished(
     layout: Layout, model: Any, plan: Plan, record: Record, found: Found, reporter: Reporter
 ) -> History:
-    """Give the model and the callbacks what the training left them with."""
+    """Give the model and the callbacks what the training left them with.
+
+    What comes after the call draws the random numbers that it would have drawn after the training.
+
+    Raises:
+        NotSavedError: a file that a callback had saved is not there, and cannot be put back.
+    """
     manifest, arrays = found
     named = {array.name: array for array in arrays}
     variables.load(model, named)
     for callback in plan.callbacks:
         callback.set_model(model)
     callback_state.restore(manifest.state["callbacks"], plan.callbacks, named)
-    stopped = bool(manifest.state["stopped"])
+    _put_back(layout, plan, record, reporter)
+    stopped = model.stop_training = bool(manifest.state["stopped"])
     reason, sentence = "stopped" if stopped else "epochs", why_it_ended(plan, stopped)
     end = Finished(time.time(), manifest.position, reason, sentence)
     complete(layout, record, manifest.journal, end)
@@ -57,7 +68,25 @@ def give_finished(
         f"{layout.root} is finished ({why}, {manifest.position.total} steps); "
         "the model has its final weights"
     )
+    rng.restore(manifest.state["random"], named)
     return history
+
+
+def _put_back(layout: Layout, plan: Plan, record: Record, reporter: Reporter) -> None:
+    """Put back the files that the callbacks left."""
+    host = RunHost(layout, record, reporter)
+    for callback in hosted(plan.callbacks):
+        callback.join(host)
+        try:
+            callback.put_back()
+        finally:
+            callback.part()
+    for path, why in host.lost.items():
+        raise NotSavedError(
+            f"{path} is not what the training in {layout.root} saved there, and that could not be "
+            f"put back: {why}. The model has its final weights. To train it again, call fit with "
+            "fresh=True, or move that directory away."
+        )
 
 
 def tell(history: History, layout: Layout) -> None:

@@ -34,8 +34,9 @@ _FRAME = f"""\
 
 # The command line
 
-`holdfast` looks after the runs on disk, and after files of models. It needs neither Keras nor a
-backend, but to convert, so it starts at once, and it works while a training is running.
+`holdfast` runs programs, and looks after the runs on disk and after files of models. It needs
+neither Keras nor a backend, but to convert and for what a program needs, so it starts at once,
+and it works while a training is running.
 
 {{verbs}}
 
@@ -48,6 +49,8 @@ backend, but to convert, so it starts at once, and it works while a training is 
 (findings, damage, a newer format); or it could not be read or written (locked by a process, \
 refused by the disk) |
 | 2 | the command line is wrong |
+
+`holdfast run` exits as its program does, and as the table says where that could not be started.
 
 What is wrong is said in a line on the standard error that begins with `holdfast:`; findings
 and tables are on the standard output.

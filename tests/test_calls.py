@@ -142,17 +142,53 @@ def test_fewer_epochs_are_trained_anew(start):
     assert "epochs: was 3, is 2" in start.said
 
 
-def test_other_weights_before_a_call_are_a_change(start):
+def test_other_weights_before_a_call_are_a_change_of_a_program_that_was_touched(start, monkeypatch):
     start(Program())
 
     def halve(call, model):
         if call == 3:
             model.set_weights([weight / 2 for weight in model.get_weights()])
 
+    by_itself = Program(between=halve)
+    start(by_itself)
+    assert by_itself.trained == []
+    assert start.said == ""
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--halve"])
     changed = Program(between=halve)
     start(changed)
     assert {call for call, _ in changed.trained} == {3}
     assert "weights before the call" in start.said
+
+
+def test_a_program_that_goes_on_by_itself_is_not_trained_twice(start, tmp_path):
+    """What people write who have lost trainings before."""
+    own = tmp_path / "own.keras"
+    ends = []
+
+    def program(die):
+        x, y = np.random.random((40, 6)), np.random.random((40, 1))
+        if own.exists():
+            model = keras.models.load_model(own)
+        else:
+            model = model_of()
+            model.compile("adam", "mse", metrics=["mae"])
+
+        def end(epoch, logs):
+            ends.append(epoch)
+            model.save(own)
+            if epoch == die:
+                raise KeyboardInterrupt
+
+        watch = keras.callbacks.LambdaCallback(on_epoch_end=end)
+        return model.fit(x, y, epochs=4, verbose=0, callbacks=[watch]).history
+
+    dies(start, lambda: program(2))
+    found = start(lambda: program(None))
+    assert "not what it was" not in start.said
+    assert start(lambda: program(None)) == found
+    assert "not what it was" not in start.said
+    assert ends == [0, 1, 2, 2, 3]
+    assert len(found["loss"]) == 4
 
 
 def test_another_patience_is_a_change(start):

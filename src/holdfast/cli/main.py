@@ -1,8 +1,8 @@
 """The command line's entry: its verbs, its exit codes, and how an error reads.
 
 Owns which verbs there are and what becomes of an error that reaches the top. Leaves each verb
-to the file of its family. Imports neither Keras nor a backend, but to convert, and matplotlib only
-to draw.
+to the file of its family. Imports neither Keras nor a backend, but to convert and to modernize, and
+matplotlib only to draw.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback(
     epilog="Exit codes: 0, all is well; 1, what was asked about is not there or not sound, "
-    "or it could not be read or written; 2, the command line is wrong."
+    "or it could not be read or written; 2, the command line is wrong. "
+    "run exits as its program does."
 )
 def _options(
     show_version: Annotated[
@@ -56,7 +57,7 @@ def _options(
         typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Look after Keras trainings that Holdfast keeps, and after files of Keras models."""
+    """Run Keras trainings that cannot be lost, and look after them and after files of models."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

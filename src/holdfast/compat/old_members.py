@@ -225,7 +225,7 @@ _CALLED = {
 }
 """What a function of this module does."""
 
-_MOVED = {
+MOVED = {
     "keras.layers.CuDNNLSTM": (CUDNN, "keras.layers.LSTM"),
     "keras.layers.CuDNNGRU": (CUDNN, "keras.layers.GRU"),
     "keras.layers.LocallyConnected1D": (LOCALLY_CONNECTED, "holdfast.layers.LocallyConnected1D"),
@@ -316,8 +316,8 @@ def find(module: str, name: str) -> tuple[bool, Any]:
         row, function = _CALLED[path]
         met(row)
         return True, function
-    if path in _MOVED:
-        moved, today = _MOVED[path]
+    if path in MOVED:
+        moved, today = MOVED[path]
         if moved is not None:
             met(moved)
         home, _, there = today.rpartition(".")

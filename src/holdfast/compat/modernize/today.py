@@ -14,7 +14,7 @@ import types
 from typing import Any
 
 from holdfast.compat.gone import GONE, WITHIN
-from holdfast.compat.old_members import _MOVED
+from holdfast.compat.old_members import MOVED
 from holdfast.formats.legacy.keras1_names import CLASSES
 
 _KERAS = (
@@ -41,7 +41,7 @@ _ERRORS = {
 }
 _OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "Adamax", "Nadam")
 MOVED = {
-    **{old: new for old, (_, new) in _MOVED.items() if new.startswith("keras.")},
+    **{old: new for old, (_, new) in MOVED.items() if new.startswith("keras.")},
     **{f"tensorflow.nn.{name}": f"keras.activations.{name}" for name in _ACTIVATIONS},
     "tensorflow.nn.tanh": "keras.activations.tanh",
     "tensorflow.__version__": "keras.__version__",

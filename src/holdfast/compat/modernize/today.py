@@ -40,7 +40,7 @@ _ERRORS = {
     "kullback_leibler_divergence": "kl_divergence",
 }
 _OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "Adamax", "Nadam")
-MOVED = {
+_MOVED = {
     **{old: new for old, (_, new) in MOVED.items() if new.startswith("keras.")},
     **{f"tensorflow.nn.{name}": f"keras.activations.{name}" for name in _ACTIVATIONS},
     "tensorflow.nn.tanh": "keras.activations.tanh",
@@ -85,8 +85,8 @@ def today(name: str) -> str | None:
     Returns:
         The full name today, `keras.layers.Dense`; None where there is nothing of that name.
     """
-    name = within_keras(MOVED.get(name, name))
-    name = MOVED.get(name, name)
+    name = within_keras(_MOVED.get(name, name))
+    name = _MOVED.get(name, name)
     if name == "keras":
         return name
     if not name.startswith("keras."):

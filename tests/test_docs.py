@@ -44,7 +44,8 @@ def run(command, folder, seconds=240):
 def readme_folder(tmp_path_factory):
     """A directory in which the README's programs have run."""
     folder = tmp_path_factory.mktemp("readme")
-    first, careful, files, second = blocks(README, "python")
+    first, careful, old, files, second = blocks(README, "python")
+    (folder / "train.py").write_text(old, encoding="utf-8")
     assert len(first.splitlines()) <= 10
     found = run([sys.executable, "-c", first], folder)
     assert found.returncode == 0, found.stderr
@@ -70,7 +71,10 @@ def test_commands_of_the_readme(command, readme_folder):
     found = run([HOLDFAST, *shlex.split(command)[1:]], readme_folder)
     assert found.returncode == 0, found.stderr
     assert found.stdout
-    assert not found.stderr
+    told = found.stderr.splitlines()
+    if command.startswith("holdfast run"):  # what is old in the program
+        told = [line for line in told if not line.startswith("holdfast: train.py:")]
+    assert not told
 
 
 def test_the_readme_shows_these_other_commands():

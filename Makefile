@@ -47,6 +47,7 @@ bench: $(BIN)/.installed
 	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/formats.py
+	$(BIN)/python bench/programs.py
 
 fuzz: $(BIN)/.installed
 	$(BIN)/python bench/fuzz.py

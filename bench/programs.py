@@ -11,6 +11,7 @@ seconds that each call takes, and the whole process.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -102,6 +103,7 @@ def timed(script: Path, times: Path) -> None:
     seconds = []
     fit = keras.Model.fit
 
+    @functools.wraps(fit)
     def watched(*given: object, **named: object) -> object:
         began = time.perf_counter()
         try:

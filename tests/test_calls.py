@@ -10,15 +10,30 @@ import pytest
 from keras import layers
 
 from holdfast import errors
+from holdfast.compat import switch
 from holdfast.store.layout import Layout
 
 
 @pytest.fixture
-def start(tmp_path, capsys):
+def enabled(monkeypatch):
+    """Enable as a program does that has just been started, with these arguments."""
+
+    def enable(directory, *arguments, **options):
+        switch._calls.clear()
+        monkeypatch.setattr(sys, "argv", ["train.py", *map(repr, arguments)])
+        return holdfast.enable(directory, name="train", **options)
+
+    yield enable
+    switch._calls.clear()
+
+
+@pytest.fixture
+def start(tmp_path, capsys, enabled):
     """Start a program once: its function is called with holdfast enabled, and with no seed."""
 
-    def start(program, **options):
-        with holdfast.enable(tmp_path / "runs", name="train", **options):
+    def start(program, *arguments, **options):
+        told = getattr(program, "arguments", arguments)
+        with enabled(tmp_path / "runs", *told, **options):
             result = program()
         start.said = capsys.readouterr().err
         return result
@@ -46,6 +61,7 @@ class Program:
     def __init__(self, epochs=(2, 2, 2), rates=(0.01, 0.01, 0.01), die=None, between=None):
         self.epochs, self.rates, self.die, self.between = epochs, rates, die, between
         self.trained = []
+        self.arguments = (epochs, rates)
 
     def __call__(self):
         x, y = np.random.random((40, 6)), np.random.random((40, 1))
@@ -88,17 +104,17 @@ def test_a_program_that_has_finished_returns_at_once_and_draws_the_same_numbers(
     assert names == ["1-", "2-", "3-"]
 
 
-def test_killed_anywhere_it_ends_as_if_nothing_had_happened(start, tmp_path):
+def test_killed_anywhere_it_ends_as_if_nothing_had_happened(start, enabled, tmp_path):
     first = start(Program())
     seeds = seeds_of(tmp_path)
     for die in ((1, 0), (1, 1), (2, 0), (3, 1)):
         directory = tmp_path / f"{die}" / "runs" / "train"
         directory.mkdir(parents=True)
         (directory / "program.json").write_bytes(seeds)
-        with holdfast.enable(directory.parent, name="train"), pytest.raises(KeyboardInterrupt):
-            Program(die=die)()
         again = Program()
-        with holdfast.enable(directory.parent, name="train"):
+        with enabled(directory.parent, *again.arguments), pytest.raises(KeyboardInterrupt):
+            Program(die=die)()
+        with enabled(directory.parent, *again.arguments):
             assert again() == first, die
         assert all(call >= die[0] for call, _ in again.trained), die
 
@@ -121,7 +137,7 @@ def test_what_is_before_a_change_is_kept_and_from_there_on_it_is_trained_anew(st
     assert start.said == ""
 
 
-def test_more_epochs_go_on_and_what_came_after_is_trained_anew(start, tmp_path):
+def test_more_epochs_go_on_and_what_came_after_is_trained_anew(start, enabled, tmp_path):
     start(Program())
     longer = Program(epochs=(2, 3, 2))
     found = start(longer)
@@ -130,7 +146,7 @@ def test_more_epochs_go_on_and_what_came_after_is_trained_anew(start, tmp_path):
     again = tmp_path / "oracle" / "train"
     again.mkdir(parents=True)
     (again / "program.json").write_bytes(seeds_of(tmp_path))
-    with holdfast.enable(again.parent, name="train"):
+    with enabled(again.parent):
         assert Program(epochs=(2, 3, 2))() == found
 
 
@@ -142,7 +158,7 @@ def test_fewer_epochs_are_trained_anew(start):
     assert "epochs: was 3, is 2" in start.said
 
 
-def test_other_weights_before_a_call_are_a_change_of_a_program_that_was_touched(start, monkeypatch):
+def test_other_weights_before_a_call_are_a_change_of_a_program_that_was_touched(start):
     start(Program())
 
     def halve(call, model):
@@ -153,11 +169,11 @@ def test_other_weights_before_a_call_are_a_change_of_a_program_that_was_touched(
     start(by_itself)
     assert by_itself.trained == []
     assert start.said == ""
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--halve"])
     changed = Program(between=halve)
+    changed.arguments = ("--halve",)
     start(changed)
     assert {call for call, _ in changed.trained} == {3}
-    assert "weights before the call" in start.said
+    assert "the weights that it starts from are others" in start.said
 
 
 def test_a_program_that_goes_on_by_itself_is_not_trained_twice(start, tmp_path):
@@ -207,6 +223,109 @@ def test_another_patience_is_a_change(start):
     assert start.said == ""
     assert start(program(3)) == 3
     assert "patience: was 1, is 3" in start.said
+
+
+def test_a_setting_of_a_callback_that_has_no_attribute_is_a_change_too(start):
+    def program(delta):
+        def run():
+            x, y = np.random.random((40, 6)), np.random.random((40, 1))
+            stop = keras.callbacks.EarlyStopping(monitor="loss", patience=1, min_delta=delta)
+            return len(model_of().fit(x, y, epochs=6, verbose=0, callbacks=[stop]).epoch)
+
+        return run
+
+    assert start(program(9.0)) == 2
+    assert start(program(0.0)) > 2
+    assert "min_delta: was 9.0, is 0.0" in start.said
+
+
+def test_other_code_behind_the_same_name_is_a_change_of_a_program_that_was_touched(start):
+    def program(factor):
+        text = f"def loss(true, given): return {factor} * keras.ops.mean(abs(true - given))"
+        names = {"keras": keras, "__name__": "__main__"}
+        exec(compile(text, "train.py", "exec"), names)
+
+        def run():
+            x, y = np.random.random((40, 6)), np.random.random((40, 1))
+            model = model_of()
+            model.compile("sgd", names["loss"])
+            return model.fit(x, y, verbose=0).history["loss"]
+
+        return run
+
+    first = start(program(1), 1)
+    assert start(program(5), 1) == first  # touched by nobody, as far as can be seen
+    assert start(program(5), 2) != first
+    assert "the code of loss is another" in start.said
+
+
+def test_a_program_that_leaves_out_what_it_finds_done_goes_on_where_it_was(start, tmp_path):
+    done = tmp_path / "first.keras"
+    ends = []
+
+    def program(die):
+        x, y = np.random.random((40, 6)), np.random.random((40, 1))
+
+        def end(call):
+            def ended(epoch, logs):
+                ends.append((call, epoch))
+                if (call, epoch) == die:
+                    raise KeyboardInterrupt
+
+            return [keras.callbacks.LambdaCallback(on_epoch_end=ended)]
+
+        if not done.exists():
+            first = model_of()
+            first.fit(x, y, epochs=2, verbose=0, callbacks=end(1))
+            first.save(done)
+        second = model_of(units=8)
+        return second.fit(x, y, epochs=4, verbose=0, callbacks=end(2)).history
+
+    dies(start, lambda: program((2, 2)))
+    assert len(start(lambda: program(None))["loss"]) == 4
+    assert start.said == ""
+    assert ends == [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 2), (2, 3)]
+
+
+def test_enabling_again_and_again_counts_the_calls_all_through(tmp_path, enabled):
+    ends = []
+
+    def train():
+        watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ends.append(1))
+        with holdfast.enable(tmp_path, name="train"):
+            x, y = np.ones((8, 6)), np.ones((8, 1))
+            return model_of().fit(x, y, verbose=0, callbacks=[watch]).history
+
+    switch._calls.clear()
+    found = [train() for _ in range(3)]
+    assert len(ends) == 3
+    switch._calls.clear()
+    assert [train() for _ in range(3)] == found
+    assert len(ends) == 3
+
+
+def test_a_rate_that_training_has_changed_is_no_change_of_an_untouched_program(start, tmp_path):
+    own = tmp_path / "own.keras"
+    ends = []
+
+    def program(die):
+        x, y = np.random.random((40, 6)), np.random.random((40, 1))
+        model = keras.models.load_model(own) if own.exists() else model_of(rate=0.1)
+
+        def end(epoch, logs):
+            ends.append(epoch)
+            model.save(own)
+            if epoch == die:
+                raise KeyboardInterrupt
+
+        watch = keras.callbacks.LambdaCallback(on_epoch_end=end)
+        slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
+        model.fit(x, y, epochs=5, verbose=0, callbacks=[slower, watch])
+
+    dies(start, lambda: program(3))
+    start(lambda: program(None))
+    assert ends == [0, 1, 2, 3, 3, 4]
+    assert start.said == ""
 
 
 def test_a_training_that_was_stopped_has_the_same_end_with_more_epochs(start):

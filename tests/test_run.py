@@ -464,3 +464,14 @@ def test_a_model_saved_as_a_run_is_one_and_is_not_trained_in_place(digits, train
         kept.fit(model, x, y)
     with pytest.raises(errors.RunError, match="is not empty"):
         holdfast.save_model(model, tmp_path / "kept", format="run")
+
+
+def test_a_model_loaded_with_the_rate_that_training_left_goes_on(blobs, tmp_path):
+    run = holdfast.Run(tmp_path / "run")
+    slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    x, y = blobs[0], np.zeros((44, 3))
+    run.fit(model, x, y, epochs=3, verbose=0, callbacks=[slower])
+    loaded = run.load_model("last")
+    assert len(run.fit(loaded, x, y, epochs=5, verbose=0, callbacks=[slower]).epoch) == 5

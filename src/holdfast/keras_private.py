@@ -6,10 +6,11 @@
 | `train_validation_split` | the same split as `Model.fit` |
 | `Model._symbolic_build` | builds model, metrics and optimizer from a batch's shapes |
 | `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
-| `CompileMetrics`, `MetricsList`, `Metric._direction` | whether a larger value is better |
+| `CompileMetrics`, `MetricsList`, `Metric._direction` | which way a metric is better; its targets |
 | `saving_lib.get_attr_skipset` | saving makes an optimizer, which a `StatelessScope` forbids |
 | `saving_lib.H5IOStore`, `_save_state` | `.weights.h5`, made in memory |
 | `Optimizer._learning_rate` | whether the rate is a schedule, which cannot be set |
+| `Model._compile_config` | the program's own losses and metrics: their code |
 | `Model._loss_tracker` | the loss of a single step |
 | `pythonify_logs` | the same numbers, in the same order, as callbacks are told |
 | `Layer._flatten_layers`, `finalize_state` | Normalization derives from what was loaded |
@@ -28,6 +29,7 @@
 | `_tf_keras.keras` | what `tensorflow.keras` is, which holds the names of `keras` again |
 | `model_from_json` | Keras's own, while `keras.models` has Holdfast's |
 | the objects of a `custom_object_scope` | what a configuration may name |
+| `MeanMetricWrapper._fn` | a program's own function among the metrics |
 | `module_utils.tensorflow` | Keras finds out once whether there is TensorFlow |
 
 Owns nothing else. Imports Keras: import this module where it is used.
@@ -62,10 +64,13 @@ from keras.src.utils.python_utils import pythonify_logs
 __all__ = [
     "LOGS",
     "ArrayDataAdapter",
+    "CompileMetrics",
     "Functional",
+    "MetricsList",
     "attach",
     "build",
     "claimed",
+    "compiled_with",
     "deferred",
     "epoch_logs",
     "finalize",
@@ -75,6 +80,7 @@ __all__ = [
     "is_empty",
     "loss_tracker",
     "metric_direction",
+    "metric_function",
     "metric_names",
     "model_from_json",
     "modules",
@@ -148,9 +154,22 @@ def metric_direction(model: Any, name: str) -> str:
     return ""
 
 
+def metric_function(metric: Any) -> Any | None:
+    """Return the function that a metric averages, or None where it is more than a function."""
+    return getattr(metric, "_fn", None)
+
+
 def loss_tracker(model: Any) -> Any | None:
     """Return the metric that averages the loss, or None where a model has none."""
     return getattr(model, "_loss_tracker", None)
+
+
+def compiled_with(model: Any) -> list[Any]:
+    """Return the losses and metrics that a model was compiled with, as they were given."""
+    config = getattr(model, "_compile_config", None)
+    told = {} if config is None else config.config
+    topics = ("loss", "metrics", "weighted_metrics")
+    return list(keras.tree.flatten([told.get(topic) for topic in topics]))
 
 
 def schedule(optimizer: Any) -> Any | None:

@@ -7,13 +7,16 @@ of a run, in Keras's own `fit`, nobody calls `check` and `join`.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import keras
 from numpy.typing import NDArray
 
+from holdfast.store.kept import PutBack
+from holdfast.store.patterns import Pattern
 from holdfast.types import Position
 
 
@@ -33,7 +36,15 @@ class Host(Protocol):
         """Return the model's and the optimizer's arrays at a step, by name; None if not kept."""
         ...
 
-    def score_of(self, path: str, monitor: str) -> float | None:
+    def claim(self, pattern: str) -> None:
+        """Say that a callback has this pattern of names."""
+        ...
+
+    def claimed(self, pattern: str) -> bool:
+        """Return whether a callback has this pattern of names."""
+        ...
+
+    def score_of(self, pattern: Pattern, path: str, monitor: str) -> float | None:
         """Return the score of the model that an earlier attempt has saved at a path, if any."""
         ...
 
@@ -41,25 +52,32 @@ class Host(Protocol):
         """Record that a file of the model stands at a path."""
         ...
 
-    def keep(self, pattern: str, path: str, found: Sequence[Path], stay: Collection[str]) -> None:
+    def keep(
+        self,
+        pattern: Pattern,
+        path: str,
+        found: Sequence[Path],
+        stay: Collection[str],
+        scores: Mapping[str, float],
+    ) -> None:
         """Keep the files that stand at a path; see `store.kept`."""
         ...
 
-    def let_go(self, paths: Iterable[str]) -> None:
+    def let_go(self, pattern: Pattern, paths: Iterable[str]) -> None:
         """Keep the files of some paths no longer."""
         ...
 
-    def forget(self, pattern: str) -> None:
+    def forget(self, pattern: Pattern) -> None:
         """Keep no file of a pattern any longer."""
         ...
 
     def put_back(
         self,
-        pattern: str,
+        pattern: Pattern,
         place: Callable[[str], Path],
         standing: Callable[[str], Collection[Path]],
-    ) -> Collection[str]:
-        """Put kept files where they belong; returns the paths where that could not be."""
+    ) -> PutBack:
+        """Put kept files where they belong."""
         ...
 
 
@@ -67,6 +85,22 @@ class Hosted(keras.callbacks.Callback):  # type: ignore[misc]
     """A callback that knows of runs. Its state is what `get_state` says and nothing else."""
 
     host: Host | None = None
+    _told: Mapping[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        made: Self = super().__new__(cls)
+        made._told = {}
+        with contextlib.suppress(TypeError):  # the constructor says better what is wrong
+            signature = inspect.signature(cls.__init__)
+            bound = signature.bind(made, *args, **kwargs)
+            bound.apply_defaults()
+            made._told = dict(bound.arguments)
+        return made
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return what the constructor was told, with its defaults, by name."""
+        rest = self._told.get("kwargs", {})
+        return {**self._told, **rest} if isinstance(rest, Mapping) else self._told
 
     def check(self, names: Collection[str] | None, *, validates: bool) -> None:
         """Refuse, before the first step, what cannot work.

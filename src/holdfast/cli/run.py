@@ -112,7 +112,7 @@ def _start(
     anew = fresh and directory.exists()
     environment = dict(os.environ)
     # Python takes it at the start of a process alone.
-    seed = secrets.randbits(32) if anew else peek_hash_seed(directory)
+    seed = secrets.randbits(32) if anew else peek_hash_seed(directory, words[0])
     environment.setdefault("PYTHONHASHSEED", str(seed))
     if backend is not None:
         environment["KERAS_BACKEND"] = backend

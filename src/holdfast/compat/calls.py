@@ -10,60 +10,34 @@ first is the first.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import inspect
-import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import keras
-from blake3 import blake3
 
-from holdfast.compat import old_callbacks, old_logs, old_methods, saved_places
+from holdfast.compat import before, old_callbacks, old_logs, old_methods, saved_places
+from holdfast.compat.before import Difference
 from holdfast.compat.old import place, say
 from holdfast.compat.patches import Patches
 from holdfast.compat.program import Program
 from holdfast.engines.choose import check_backend
-from holdfast.errors import PlanChangedError, UnsupportedError
+from holdfast.errors import HoldfastError, PlanChangedError, UnsupportedError
 from holdfast.events import CallBegan, Finished
 from holdfast.run import Run
-from holdfast.state import variables
 from holdfast.store.identity import load_identity
 from holdfast.store.layout import Layout
 from holdfast.store.retention import Keep
 from holdfast.training.attempt import train
 from holdfast.training.cadence import Every
 from holdfast.training.describe import differences
+from holdfast.training.opening import note_trained
 from holdfast.training.plan import Plan, make_plan
 from holdfast.training.signals import Interruption
 from holdfast.types import Json
-
-Difference = tuple[str, str, str]
-
-_WEIGHTS = "weights before the call"
-_PROGRAM = "program"
-# What of a callback decides how a training ends, by names that Keras's and Holdfast's share.
-_SETTINGS = (
-    "monitor",
-    "min_delta",
-    "patience",
-    "patience_steps",
-    "patience_seconds",
-    "baseline",
-    "restore_best_weights",
-    "start_from_epoch",
-    "factor",
-    "cooldown",
-    "min_lr",
-    "save_best_only",
-    "save_weights_only",
-    "save_freq",
-    "save_top_k",
-    "period",
-)
 
 
 class Calls(Protocol):
@@ -83,7 +57,7 @@ def put(patches: Patches, program: Program, calls: Calls) -> None:
     plain = keras.Model.fit
     defaults = {
         name: parameter.default
-        for name, parameter in inspect.signature(plain).parameters.items()
+        for name, parameter in old_methods.fit_signature().parameters.items()
         if name != "self"
     }
     fitting = _Fitting(program, calls, plain, defaults)
@@ -116,22 +90,29 @@ class _Fitting:
         self._calls = calls
         self._plain = plain
         self._defaults = defaults
-        self._inside = False
+        # The thread that a call of fit is being made in.
+        self._thread: int | None = None
 
     def fit(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         every, keep = kwargs.pop("every", None), kwargs.pop("keep", None)
         arguments = {**self._defaults, **old_methods.fit_arguments(args, kwargs)}
-        arguments["callbacks"] = old_callbacks.today(arguments["callbacks"], model)
-        if self._inside or not self._program.is_here:
-            if not self._inside:
-                say(f"{place()}fit in a child process of the program is not kept")
+        arguments["callbacks"] = old_callbacks.today(arguments["callbacks"])
+        here = threading.get_ident()
+        why = ""
+        if not self._program.is_here:
+            why = "in a process that the program has forked"
+        elif self._thread not in (None, here):
+            why = "in a thread, beside another call of fit"
+        if why:
+            say(f"{place()}fit {why} is not kept")
+        if why or self._thread == here:  # else a callback trains another model: part of the call
             return self._plain(model, **arguments)
         self._program.call += 1
-        self._inside = True
+        self._thread = here
         try:
             history = self._train(model, arguments, every or Every(), keep or Keep())
         finally:
-            self._inside = False
+            self._thread = None
         _tell(arguments["callbacks"], history)
         return old_logs.both_names(history)
 
@@ -171,84 +152,96 @@ class Numbered:
         self._program = program
 
     def find(self, model: Any, plan: Plan) -> Layout:
-        call = self._program.call
+        call, now = self._program.call, before.describe(model, plan)
         layout = self._program.runs().get(call)
         if layout is None or not layout.manifests():
-            return self._begin(model, plan, layout)
-        began = self._program.last_began(call, layout)
-        before = _before(model, plan)
-        found = _plan_changes(layout, plan)
-        if began is not None:
-            found += self._other_start(began, before) if not found else []
-            found += self._fewer_epochs(layout, began, plan)
+            return self._begin(model, plan, layout, now)
+        found = self._changes(call, layout, plan, now)
         if found:
-            return self.changed(model, plan, found)
-        if began is None or began.epochs != plan.epochs:
-            self._other_epochs(layout, began, plan)
-            self._program.began(call, layout, plan.epochs, before)
+            later = self._later(call, plan, now)
+            if later is None:
+                return self._anew(model, plan, found, now)
+            call, layout = later
+            self._program.call = call
+        self._go_on(call, layout, model, plan, now)
         return layout
 
     def changed(self, model: Any, plan: Plan, found: Sequence[Difference]) -> Layout:
+        return self._anew(model, plan, found, before.describe(model, plan))
+
+    def _go_on(
+        self, call: int, layout: Layout, model: Any, plan: Plan, now: Mapping[str, Json]
+    ) -> None:
+        """Record what is other than when the call began, where that is no change."""
+        began = self._program.last_began(call, layout)
+        if began is None:
+            self._program.began(call, layout, plan.epochs, now)
+            return
+        if began.epochs != plan.epochs:
+            self._other_epochs(call, layout, began, plan)
+        touched = before.is_touched(began.before, now)
+        if not touched:
+            # Whatever rate its model has by now: the program is what it was.
+            note_trained(model)
+        if touched or began.epochs != plan.epochs:
+            self._program.began(call, layout, plan.epochs, before.accepted(began.before, now))
+
+    def _changes(
+        self, call: int, layout: Layout, plan: Plan, now: Mapping[str, Json]
+    ) -> list[Difference]:
+        """Return where the run of a call is another than the one that is being made."""
+        found = _plan_changes(layout, plan)
+        began = self._program.last_began(call, layout)
+        if began is None:
+            return found
+        # Another architecture has other weights too: that would only say less.
+        found = found or before.changes(began.before, now)
+        return found + _fewer_epochs(layout, began, plan)
+
+    def _later(self, call: int, plan: Plan, now: Mapping[str, Json]) -> tuple[int, Layout] | None:
+        """Return the first later call that this one is, or None.
+
+        A program may leave out a training whose files it finds.
+        """
+        for number, layout in self._program.runs().items():
+            there = number > call and layout.manifests()
+            if there and not self._changes(number, layout, plan, now):
+                return number, layout
+        return None
+
+    def _anew(
+        self, model: Any, plan: Plan, found: Sequence[Difference], now: Mapping[str, Json]
+    ) -> Layout:
         call = self._program.call
         moved = self._program.move_aside(call)
-        self._say_changed(
-            f"call {call} of fit is not what it was at the last start",
-            [f"{name}: was {was}, is {now}" for name, was, now in found],
-            f"It is trained anew{', and so are the calls after it' if len(moved) > 1 else ''}. "
-            f"What was there is kept as {', '.join(path.name for path in moved)}.",
+        _say_changed(
+            f"call {call} of fit is not what it was",
+            [before.told(difference) for difference in found],
+            f"It is trained anew{', and so are the calls after it' if len(moved) > 1 else ''}.",
+            moved,
         )
-        return self._begin(model, plan, None)
+        return self._begin(model, plan, None, now)
 
-    def _begin(self, model: Any, plan: Plan, layout: Layout | None) -> Layout:
+    def _begin(
+        self, model: Any, plan: Plan, layout: Layout | None, now: Mapping[str, Json]
+    ) -> Layout:
         call = self._program.call
         layout = layout or self._program.new_run(call, model.name)
-        self._program.began(call, layout, plan.epochs, _before(model, plan))
+        self._program.began(call, layout, plan.epochs, now)
         return layout
 
-    def _other_start(self, began: CallBegan, before: Mapping[str, Json]) -> list[Difference]:
-        """Return where a training would start from something else than it did.
-
-        Weights that differ though nobody has touched the program are no change of it: many
-        programs load what they saved before they died, to go on by themselves.
-        """
-        found = differences(began.before, before)
-        touched = any(name == _PROGRAM for name, *_ in found)
-        return [
-            difference
-            for difference in found
-            if difference[0] != _PROGRAM and (touched or difference[0] != _WEIGHTS)
-        ]
-
-    def _fewer_epochs(self, layout: Layout, began: CallBegan, plan: Plan) -> list[Difference]:
-        """Return the epochs as a difference, where the run is beyond those now asked for."""
-        if plan.epochs >= began.epochs:
-            return []
-        at = Run(layout.root).position
-        if (at.epoch, at.step) <= (plan.epochs, 0):
-            return []
-        return [("epochs", str(began.epochs), str(plan.epochs))]
-
-    def _other_epochs(self, layout: Layout, began: CallBegan | None, plan: Plan) -> None:
+    def _other_epochs(self, call: int, layout: Layout, began: CallBegan, plan: Plan) -> None:
         """The run goes on to other epochs: what came after it began from what it will not be."""
-        if began is None or self._has_stopped(layout):
+        if _has_stopped(layout):
             return
-        call = self._program.call
         moved = self._program.move_aside(call + 1)
         if moved:
-            self._say_changed(
+            _say_changed(
                 f"call {call} of fit goes on from {began.epochs} to {plan.epochs} epochs",
                 [],
-                "The calls after it are trained anew. What was there is kept as "
-                f"{', '.join(path.name for path in moved)}.",
+                "The calls after it are trained anew.",
+                moved,
             )
-
-    def _has_stopped(self, layout: Layout) -> bool:
-        """Whether a callback ended the run: then other epochs are no change."""
-        last = next(Run(layout.root).journal().newest(Finished), None)
-        return isinstance(last, Finished) and last.reason == "stopped"
-
-    def _say_changed(self, what: str, lines: Sequence[str], then: str) -> None:
-        say("\n  ".join([f"{place()}{what}{':' if lines else '.'}", *lines, then]))
 
 
 class ByPlan:
@@ -266,24 +259,86 @@ class ByPlan:
         self._met: Counter[str] = Counter()
 
     def find(self, model: Any, plan: Plan) -> Layout:
-        now = self._execution()
-        if now != self._now:
-            self._now = now
+        execution = self._execution()
+        if execution != self._now:
+            self._now = execution
             self._met.clear()
-        runs = self._program.runs()
-        alike = [layout for layout in runs.values() if not _plan_changes(layout, plan)]
+        now = before.describe(model, plan)
+        same: list[Layout] = []
+        alike: list[Layout] = []
+        for call, layout in self._program.runs().items():
+            found = self._changes(call, layout, plan, now)
+            if found is not None:
+                (alike if found else same).append(layout)
+        # A learning rate that training has changed is no difference, but the same one is nearer.
+        runs = same or alike
         number = self._met[plan.fingerprint]
         self._met[plan.fingerprint] += 1
-        return alike[number] if number < len(alike) else self._new(model, plan, runs)
+        if number >= len(runs):
+            return self._new(model, plan, now)
+        layout = runs[number]
+        if next(Run(layout.root).journal().newest(Finished), None) is not None:
+            say(
+                f"{place()}this call of fit is the run {layout.root.name}; what was trained there "
+                "is not trained again"
+            )
+        return layout
 
     def changed(self, model: Any, plan: Plan, found: Sequence[Difference]) -> Layout:
-        return self._new(model, plan, self._program.runs())
+        return self._new(model, plan, before.describe(model, plan))
 
-    def _new(self, model: Any, plan: Plan, runs: Mapping[int, Layout]) -> Layout:
-        number = max(runs, default=0) + 1
+    def _changes(
+        self, call: int, layout: Layout, plan: Plan, now: Mapping[str, Json]
+    ) -> list[Difference] | None:
+        """Return the rates that a run had otherwise, or None where it is another call's."""
+        try:
+            exact = differences(load_identity(layout).plan, plan.description)
+        except (HoldfastError, OSError):  # half begun, or damaged: that is for verify to say
+            return None
+        began = self._program.last_began(call, layout)
+        other = [item for item in exact if not _is_rate(item)]
+        if began is not None:
+            told = {key: began.before.get(key) for key in ("callbacks",)}
+            other += differences(told, {"callbacks": now["callbacks"]})
+            other += _fewer_epochs(layout, began, plan)
+        return None if other else exact
+
+    def _new(self, model: Any, plan: Plan, now: Mapping[str, Json]) -> Layout:
+        number = max(self._program.runs(), default=0) + 1
         layout = self._program.new_run(number, model.name)
-        self._program.began(number, layout, plan.epochs, {})
+        self._program.began(number, layout, plan.epochs, now)
         return layout
+
+
+def _fewer_epochs(layout: Layout, began: CallBegan, plan: Plan) -> list[Difference]:
+    """Return the epochs as a difference, where the run is beyond those now asked for."""
+    if plan.epochs >= began.epochs:
+        return []
+    at = Run(layout.root).position
+    if (at.epoch, at.step) <= (plan.epochs, 0):
+        return []
+    return [("epochs", str(began.epochs), str(plan.epochs))]
+
+
+def _has_stopped(layout: Layout) -> bool:
+    """Whether a callback ended the run: then other epochs are no change."""
+    last = next(Run(layout.root).journal().newest(Finished), None)
+    return isinstance(last, Finished) and last.reason == "stopped"
+
+
+def _plan_changes(layout: Layout, plan: Plan) -> list[Difference]:
+    """Return where a run has another plan, but for a learning rate: training may change that."""
+    found = differences(load_identity(layout).plan, plan.description)
+    return [difference for difference in found if not _is_rate(difference)]
+
+
+def _is_rate(difference: Difference) -> bool:
+    return difference[0].endswith("learning_rate")
+
+
+def _say_changed(what: str, lines: Sequence[str], then: str, moved: Sequence[Path]) -> None:
+    kept = f"What was there is kept as {', '.join(path.name for path in moved)}."
+    say("\n  ".join([f"{place()}{what}{':' if lines else '.'}", *lines, f"{then} {kept}"]))
 
 
 def _tell(callbacks: Any, history: Any) -> None:
@@ -292,44 +347,3 @@ def _tell(callbacks: Any, history: Any) -> None:
         if type(callback) is keras.callbacks.History and callback is not history:
             callback.history, callback.epoch = history.history, history.epoch
             old_logs.both_names(callback)
-
-
-def _plan_changes(layout: Layout, plan: Plan) -> list[Difference]:
-    """Return where a run has another plan, but for a learning rate: training may change that."""
-    return [
-        difference
-        for difference in differences(load_identity(layout).plan, plan.description)
-        if not difference[0].endswith("learning_rate")
-    ]
-
-
-def _before(model: Any, plan: Plan) -> dict[str, Json]:
-    """Return what a training starts from, besides its plan."""
-    sums = blake3()
-    for group in variables.groups(model)[:3]:
-        for variable in group:
-            if not variable.path.endswith("learning_rate"):  # of that the plan knows more
-                sums.update(keras.ops.convert_to_numpy(variable.value).tobytes())
-    return {
-        _WEIGHTS: sums.hexdigest(16),
-        _PROGRAM: _program(),
-        "callbacks": [_settings(callback) for callback in plan.callbacks],
-    }
-
-
-def _program() -> str:
-    """Return the digest of the program's file and arguments."""
-    path = getattr(sys.modules.get("__main__"), "__file__", None) or ""
-    sums = blake3(repr(sys.argv).encode())
-    with contextlib.suppress(OSError):
-        sums.update(Path(path).read_bytes())
-    return sums.hexdigest(16)
-
-
-def _settings(callback: Any) -> dict[str, Json]:
-    known = {name: getattr(callback, name, None) for name in _SETTINGS}
-    plain = (bool, int, float, str)
-    return {
-        "class": type(callback).__name__,
-        **{name: value for name, value in known.items() if isinstance(value, plain)},
-    }

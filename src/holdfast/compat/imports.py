@@ -48,10 +48,15 @@ def install(patches: Patches, on_keras: Callable[[], None]) -> None:
     _ask(patches, old_modules.Finder(patches), first=False)
     kind = tensorflow.Own if tensorflow.is_installed() else tensorflow.Finder
     _ask(patches, kind(patches), first=True)
-    if "keras" in sys.modules:
-        ready()
+    when_imported(patches, "keras", ready)
+
+
+def when_imported(patches: Patches, name: str, action: Callable[[], None]) -> None:
+    """Call `action` once a module has been imported; at once, if it has been already."""
+    if name in sys.modules:
+        action()
     else:
-        _ask(patches, _Keras(ready), first=True)
+        _ask(patches, _After(name, action), first=True)
 
 
 def from_program() -> bool:
@@ -59,7 +64,7 @@ def from_program() -> bool:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not frame.f_code.co_filename.startswith((_HERE, *_MACHINERY)):
-            return not _is_library(frame.f_code.co_filename) or _is_main(frame.f_globals)
+            return not is_library(frame.f_code.co_filename) or _is_main(frame.f_globals)
         frame = frame.f_back
     return False
 
@@ -108,16 +113,17 @@ def forget(patches: Patches, name: str) -> None:
     patches.later(back)
 
 
-class _Keras:
-    """Calls `ready` right after Keras has been imported for the first time."""
+class _After:
+    """Calls `ready` right after a module has been imported for the first time."""
 
-    def __init__(self, ready: Callable[[], None]) -> None:
+    def __init__(self, name: str, ready: Callable[[], None]) -> None:
+        self.name = name
         self.ready = ready
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != "keras":
+        if name != self.name:
             return None
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
@@ -133,9 +139,9 @@ class _Keras:
 
 
 class _Then:
-    """A loader that is Keras's own, and calls `done` when the module is whole.
+    """A loader that is the module's own, and calls `done` when the module is whole.
 
-    The module does not keep it: it has Keras's own loader before its first line is executed.
+    The module does not keep it: it has its own loader before its first line is executed.
     """
 
     def __init__(self, loader: Any, done: Callable[[], None]) -> None:
@@ -162,7 +168,8 @@ def _ask(patches: Patches, finder: Any, *, first: bool) -> None:
     patches.later(lambda: sys.meta_path.remove(finder) if finder in sys.meta_path else None)
 
 
-def _is_library(file: str) -> bool:
+def is_library(file: str) -> bool:
+    """Return whether a file is Python's, Holdfast's or an installed package's, by its path."""
     return file.startswith(_LIBRARIES) or any(part in file for part in _INSTALLED)
 
 

@@ -7,6 +7,7 @@ of them.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -56,7 +57,8 @@ def met(old: Old) -> None:
 
 def say(text: str) -> None:
     """Print a line about the program to the standard error."""
-    print(f"holdfast: {text}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError, ValueError):  # a program does not die of what nobody reads
+        print(f"holdfast: {text}", file=sys.stderr, flush=True)
 
 
 def place() -> str:

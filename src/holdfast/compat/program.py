@@ -16,6 +16,7 @@ weights. So the seed is drawn once and kept.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.compat.old import say
-from holdfast.errors import DamagedError, RunError
+from holdfast.errors import DamagedError, HoldfastError, RunError
 from holdfast.events import (
     CallBegan,
     Event,
@@ -57,11 +58,13 @@ class Seeds:
     Args:
         seed: of Python's and numpy's random state.
         hash_seed: of the order of sets (PYTHONHASHSEED).
+        script: the program's file, seen from the directory.
         format: of the program's directory.
     """
 
     seed: int
     hash_seed: int
+    script: str = ""
     format: int = FORMAT
 
 
@@ -86,9 +89,10 @@ class Program:
     ) -> None:
         self.directory = directory.absolute()
         self._files = Layout(self.directory)
+        script = command[0] if command else ""
         try:
             self._lock = self._open(fresh, take_over)
-            self.seeds = _seeds(self.directory)
+            self.seeds = _seeds(self.directory, script)
             record = journal.read(self._files.journal)
             self._journal = Journal(self._files.journal, record)
             if command is not None:
@@ -118,10 +122,13 @@ class Program:
         return os.getpid() == self._pid
 
     def sow(self) -> None:
-        """Seed Python's and numpy's random state, from which Keras's grows."""
+        """Seed Python's random state, from which Keras's grows."""
+        random.seed(self.seed)
+
+    def sow_numpy(self) -> None:
+        """Seed numpy's. The program imports it first: it may say before with how many threads."""
         import numpy as np
 
-        random.seed(self.seed)
         np.random.seed(self.seed)
 
     def runs(self) -> dict[int, Layout]:
@@ -135,7 +142,7 @@ class Program:
 
     def new_run(self, call: int, model: str) -> Layout:
         """Return where the run of a call is to be, named by the model's name."""
-        name = _UNFIT.sub("_", model)[:_LONGEST_NAME].strip(".") or "model"
+        name = _ASIDE.sub("_", _UNFIT.sub("_", model)[:_LONGEST_NAME]).strip(".") or "model"
         return Layout(self.directory / f"{call}-{name}")
 
     def move_aside(self, call: int) -> list[Path]:
@@ -172,7 +179,10 @@ class Program:
 
     def died(self, reason: str, where: str) -> None:
         """Record of what the program dies, and at which line."""
-        self._note(ProgramDied(time.time(), reason, where, *self.position()))
+        at = (self.call, 0)
+        with contextlib.suppress(HoldfastError, OSError):
+            at = self.position()
+        self._note(ProgramDied(time.time(), reason, where, *at))
 
     def ended(self, status: int) -> None:
         """Record that the program has come to its end."""
@@ -184,19 +194,8 @@ class Program:
         self._lock.release()
 
     def _open(self, fresh: bool, take_over: bool) -> Lock:
+        _check_place(self.directory)
         files.make_directory(self.directory)
-        strange = [
-            entry.name
-            for entry in self.directory.iterdir()
-            if entry.name not in ("program.json", "journal.jsonl", "lock")
-            and not _CALL.fullmatch(entry.name)
-        ]
-        if is_run(self.directory) or (strange and not _path(self.directory).exists()):
-            what = "is a run" if is_run(self.directory) else f"has {strange[0]} in it"
-            raise RunError(
-                f"{self.directory} {what}; expected a directory of this program's own. Choose "
-                "another with --runs or --name."
-            )
         lock = Lock(self._files.lock, take_over=take_over)
         if lock.took_over is not None:
             say(f"took over the lock of {lock.took_over}")
@@ -229,15 +228,22 @@ class Program:
             say(f"{self._files.journal} could not be written: {error.strerror}")
 
 
-def peek_hash_seed(directory: Path) -> int:
+def peek_hash_seed(directory: Path, script: str) -> int:
     """Return the PYTHONHASHSEED of a program, which is needed before its process begins.
 
+    Args:
+        directory: of the program.
+        script: its file.
+
     Raises:
+        RunError: the directory is not the program's own.
         DamagedError: its program.json is not what was written.
         OSError: it cannot be written.
     """
-    files.make_directory(directory.absolute())
-    return _seeds(directory.absolute()).hash_seed
+    directory = directory.absolute()
+    _check_place(directory)
+    files.make_directory(directory)
+    return _seeds(directory, script).hash_seed
 
 
 def note_death(directory: Path, reason: str, where: str = "") -> None:
@@ -273,19 +279,52 @@ def _path(directory: Path) -> Path:
     return directory / "program.json"
 
 
-def _seeds(directory: Path) -> Seeds:
-    """Return a program's seeds; drawn where there are none yet."""
+def _check_place(directory: Path) -> None:
+    """Refuse a directory that is there and not a program's: it may be moved aside as a whole."""
+    if not directory.exists() or _path(directory).exists():
+        return
+    if not directory.is_dir():
+        raise RunError(f"{directory} is a file; expected a directory for the program's runs")
+    own = ("journal.jsonl", "lock")
+    strange = [
+        entry.name
+        for entry in directory.iterdir()
+        if entry.name not in own and not _CALL.fullmatch(entry.name) and entry.suffix != ".tmp"
+    ]
+    if is_run(directory) or strange:
+        what = "is a run" if is_run(directory) else f"has {min(strange)} in it"
+        raise RunError(
+            f"{directory} {what}; expected a directory of this program's own. Choose another with "
+            "--runs or --name."
+        )
+
+
+def _seeds(directory: Path, script: str) -> Seeds:
+    """Return a program's seeds; drawn where there are none yet.
+
+    Raises:
+        RunError: the directory is that of another script of the same name.
+    """
     path = _path(directory)
+    place = os.path.relpath(os.path.abspath(script), directory) if script else ""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         # A process's own cannot be changed any more.
         text = os.environ.get("PYTHONHASHSEED", "")
         hash_seed = int(text) if text.isdecimal() else secrets.randbits(32)
-        seeds = Seeds(secrets.randbits(32), hash_seed)
+        seeds = Seeds(secrets.randbits(32), hash_seed, place)
         files.replace(path, sealed(asdict(seeds)))
         return seeds
     try:
-        return build(Seeds, unsealed(data, path))
+        seeds = build(Seeds, unsealed(data, path), lenient=True)
     except ValueError as error:
         raise DamagedError(f"{path}: not readable ({error})") from error
+    # Under a name that was asked for, it is what was meant.
+    if place and seeds.script not in ("", place) and Path(script).stem == directory.name:
+        raise RunError(
+            f"{directory} is that of {os.path.normpath(directory / seeds.script)}. Give "
+            f"{script} a directory of its own with --name, or name this one so: "
+            f"--name {directory.name}-2"
+        )
+    return seeds

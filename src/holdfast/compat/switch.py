@@ -7,6 +7,7 @@ Owns when. Leaves what stands in to the modules beside it: `calls` for `fit`, `s
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from dataclasses import dataclass
@@ -27,18 +28,24 @@ class _InPlace:
     program: Program | None
     launched: bool
 
+    @property
+    def directory(self) -> Path | None:
+        return self.program.directory if self.program is not None else None
+
 
 _in_place: _InPlace | None = None
+# A program may enable and disable again and again: its calls are counted all through.
+_calls: dict[Path, int] = {}
 
 
 class Enabled:
     """What `enable` returns: as a context manager it is disabled at the block's end.
 
     Attributes:
-        directory: where the runs are.
+        directory: where the runs are; None in a worker's process, which has none.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None) -> None:
         self.directory = directory
 
     def __enter__(self) -> Enabled:
@@ -94,17 +101,22 @@ def enable(
         holdfast.enable()
         ```
     """
+    if multiprocessing.parent_process() is not None:
+        # A worker's process, which has imported the program: the runs are the program's.
+        join()
     if _in_place is not None and _in_place.launched:  # by `holdfast run`: it has begun already
-        assert _in_place.program is not None
-        return Enabled(_in_place.program.directory)
+        return Enabled(_in_place.directory)
     disable()
     choose_backend()
-    directory = Path(runs) / (name or _name())
+    directory = (Path(runs) / (name or _name())).absolute()
     program = Program.open(directory, command=None, fresh=fresh, take_over=False)
-    if _shell() is None:
+    if directory in _calls and not fresh:
+        program.call = _calls[directory]
+    elif _shell() is None:
         program.sow()
+        program.sow_numpy()
     _put_in_place(program, quiet=quiet, launched=False)
-    return Enabled(program.directory)
+    return Enabled(directory)
 
 
 def disable() -> None:
@@ -114,6 +126,7 @@ def disable() -> None:
         return
     _in_place.patches.undo()
     if _in_place.program is not None:
+        _calls[_in_place.program.directory] = _in_place.program.call
         _in_place.program.close()
     _in_place = None
 
@@ -122,6 +135,8 @@ def begin(program: Program, *, quiet: bool) -> None:
     """Put everything in place for a program that `holdfast run` is about to start."""
     program.sow()
     _put_in_place(program, quiet=quiet, launched=True)
+    assert _in_place is not None
+    imports.when_imported(_in_place.patches, "numpy", program.sow_numpy)
 
 
 def join() -> None:

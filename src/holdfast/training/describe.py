@@ -61,7 +61,7 @@ def differences(then: Json, now: Json, name: str = "") -> list[tuple[str, str, s
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         pairs = [(str(n), *pair) for n, pair in enumerate(zip(then, now, strict=True), start=1)]
     else:
-        return [] if then == now else [(name, _short(then), _short(now))]
+        return [] if then == now else [(name, short(then), short(now))]
     return [
         difference
         for key, a, b in pairs
@@ -176,7 +176,8 @@ def _shape(variable: Any) -> Json:
     return [str(variable.dtype), list(variable.shape)]
 
 
-def _short(value: Json) -> str:
+def short(value: Json) -> str:
+    """Return a value as differences show it."""
     text = repr(value)
     if isinstance(value, float) and float(np.float32(value)) == value:
         text = str(np.float32(value))  # a variable's value, in as many digits as it has

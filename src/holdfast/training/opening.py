@@ -26,7 +26,7 @@ from holdfast.store.journal import Record
 from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
 from holdfast.store.manifest import Manifest
-from holdfast.training.describe import differences
+from holdfast.training.describe import differences, short
 from holdfast.training.plan import Plan
 from holdfast.training.progress import Reporter
 from holdfast.types import Array, Json
@@ -180,7 +180,7 @@ def _compare(
     A learning rate is no difference where training itself has changed it: in the model of an
     attempt in this process, or where it is the checkpoint's.
     """
-    rate = repr(_learning_rate(found))
+    rate = short(_learning_rate(found))
     trained = model.optimizer in _trained
     different = [
         (name, was, now)

@@ -171,10 +171,17 @@ def test_a_finished_run_tells_its_callbacks_what_it_told_them_then(blobs, tmp_pa
     def fit():
         stop = holdfast.EarlyStopping("loss", min_delta=9, patience=1, restore_best_weights=True)
         theirs = keras.callbacks.EarlyStopping("loss", min_delta=9, patience=5)
-        train(blobs, tmp_path / "run", [stop, theirs], epochs=9)
-        return stop.stopped_epoch, stop.best_epoch, stop.best, stop.why, float(theirs.best)
+        _, model, history = train(blobs, tmp_path / "run", [stop, theirs], epochs=9)
+        assert model.history is history
+        assert history.model is stop.model is theirs.model is model
+        assert history.params == stop.params == theirs.params
+        told = stop.stopped_epoch, stop.best_epoch, stop.best, stop.why, float(theirs.best)
+        return told, history.params
 
-    assert fit() == fit()
+    first = fit()
+    assert first[1].keys() == {"verbose", "epochs", "steps"}
+    assert first[1]["epochs"] == 9
+    assert fit() == first
 
 
 # ModelCheckpoint

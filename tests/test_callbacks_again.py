@@ -173,7 +173,7 @@ def test_a_callback_that_changes_the_directory_changes_no_file(blobs, tmp_path, 
     assert {path.name for path in tmp_path.glob("*.keras")} == {"1.keras", "2.keras"}
 
 
-@pytest.mark.parametrize("changed", [{"monitor": "val_loss"}, {"path": "other.keras"}])
+@pytest.mark.parametrize("changed", [{"monitor": "val_loss"}, {"path": "other.h5"}])
 def test_another_monitor_or_name_saves_the_next_model_judged(blobs, tmp_path, changed):
     logs = Logs(val_score=[0.5, 0.6, 0.7, 0.7, 0.7, 0.7], val_loss=[3, 2.8, 2.6, 2.4, 2.2, 2.0])
 

@@ -20,10 +20,15 @@ from holdfast.store import disk, files
 from holdfast.store.faults import Failure, Faults
 from holdfast.store.kept import Kept
 from holdfast.store.layout import Layout
+from holdfast.store.patterns import Pattern, renamed
 from holdfast.store.repair import repair
 from holdfast.store.verify import verify
 
 FIRST, SECOND, OTHER = b"first" * 300, b"second" * 301, b"another training's"
+
+
+def one(pattern):
+    return Pattern(pattern, pattern)
 
 
 class Place:
@@ -40,13 +45,18 @@ class Place:
     def keep(self, path, data, *, pattern=None, stay=()):
         """What ModelCheckpoint does: write a file, and have it kept."""
         self.write(path, data)
-        self.kept.keep(pattern or path, path, [self.root / path], {path, *stay})
+        names = one(pattern or path)
+        self.kept.keep(names, path, [self.root / path], {path, *stay}, {"loss": len(data)})
 
-    def put_back(self, pattern):
+    def put_back(self, pattern, now=None):
         def standing(path):
             return [self.root / path] if (self.root / path).exists() else []
 
-        return self.kept.put_back(pattern, lambda path: self.root / path, standing)
+        names = Pattern(pattern, now or pattern)
+        return self.kept.put_back(names, lambda path: self.root / path, standing)
+
+    def holds(self, path, pattern=None):
+        return self.kept.scores(one(pattern or path), path) is not None
 
     def read(self, path):
         return (self.root / path).read_bytes()
@@ -83,8 +93,9 @@ def test_what_is_gone_moved_or_another_is_put_back(elsewhere, tmp_path, memory):
     assert place.read("best.h5") == SECOND
     assert (tmp_path / "best.h5").stat().st_nlink == (1 if elsewhere else 3)
     assert len(place.run.saved_folders()) == 1, "only the newest is kept"
-    place.kept.let_go(["best.h5"])
-    assert not place.kept.holds("best.h5")
+    assert place.holds("best.h5")
+    place.kept.let_go(one("best.h5"), ["best.h5"])
+    assert not place.holds("best.h5")
     assert place.run.saved_folders() == []
 
 
@@ -93,12 +104,10 @@ def test_of_many_names_only_those_that_still_matter_are_kept(place):
         stay = ["ck-2.h5"] if epoch > 2 else []
         place.keep(f"ck-{epoch}.h5", b"%d" % epoch, pattern="ck-{epoch}.h5", stay=stay)
     place.keep("last.h5", b"last")
-    held = [
-        path for path in (*(f"ck-{n}.h5" for n in range(5)), "last.h5") if place.kept.holds(path)
-    ]
+    held = [path for path in (*(f"ck-{n}.h5" for n in range(5)), "last.h5") if place.holds(path)]
     assert held == ["ck-2.h5", "ck-4.h5", "last.h5"]
-    place.kept.forget("ck-{epoch}.h5")
-    assert [path for path in held if place.kept.holds(path)] == ["last.h5"]
+    place.kept.forget(one("ck-{epoch}.h5"))
+    assert [path for path in held if place.holds(path)] == ["last.h5"]
 
 
 def test_what_was_changed_in_place_is_not_put_back(place):
@@ -126,9 +135,17 @@ def test_a_project_that_was_copied_keeps_its_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "name"), [("../out.h5", "out.h5"), ("best.h5", "../out.h5"), ("out.h5", "out.h5")]
+    ("path", "name"),
+    [
+        ("../out.h5", "out.h5"),
+        ("best.h5", "../out.h5"),
+        ("out.h5", "out.h5"),
+        ("best.h5", "out.h5"),
+        ("../best.h5", "best.h5"),
+    ],
 )
-def test_a_note_does_not_lead_elsewhere(place, path, name):
+@pytest.mark.parametrize("now", ["best.h5", "today/best.h5"])
+def test_a_note_does_not_lead_elsewhere(place, path, name, now):
     """Somebody wrote it, by hand, with a sum that holds."""
     place.keep("best.h5", FIRST)
     [(folder, *_)] = place.run.saved_folders()
@@ -138,9 +155,54 @@ def test_a_note_does_not_lead_elsewhere(place, path, name):
     note.write_bytes(sealed(text.replace('"name":"best.h5"', f'"name":"{name}"')))
     (folder / name).write_bytes(FIRST)
     (place.root / "best.h5").unlink()
-    assert place.put_back("best.h5").back == ()
-    assert not (place.root / "out.h5").exists()
-    assert not (place.root.parent / "out.h5").exists()
+    assert place.put_back("best.h5", now).back == ()
+    for folder in (place.root, place.root / "today", place.root.parent):
+        assert not (folder / "out.h5").exists()
+        assert not (folder / "best.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "name"),
+    [
+        ("m-1.h5", "m-1.h5", "m-2.h5", "m-2.h5"),
+        ("m-1.h5", "m-3.h5", "m-2.h5", None),
+        (
+            "a/w-03-0.52.h5",
+            "a/w-{epoch:02d}-{loss:.2f}.h5",
+            "b/{epoch:02d}_{loss:.2f}",
+            "b/03_0.52",
+        ),
+        ("1-03.h5", "1-{epoch:02d}.h5", "2-{epoch:02d}.h5", "2-03.h5"),
+        ("03--0.52", "{epoch}-{loss}", "x{epoch}-{loss}", "x03--0.52"),
+        ("03--0.52", "{epoch}-{loss}", "{epoch}_{loss}", None),
+        ("../x", "{epoch}/x", "b/{epoch}/x", None),
+        ("a/b/x", "{epoch}/x", "b/{epoch}/x", None),
+        ("../x", "../x", "b/x", "b/x"),
+        ("{1}", "{{{epoch}}}", "a{{{epoch}}}", "a{1}"),
+    ],
+)
+def test_what_a_path_is_called_in_another_pattern(path, old, new, name):
+    assert renamed(path, old, new) == name
+    if name is not None:
+        assert renamed(name, new, old) == path
+
+
+def test_what_is_kept_goes_to_todays_names(place):
+    """And stays kept, as the run first called it, while the names change from start to start."""
+    monday, tuesday = "mo/{epoch}.h5", "tu/{epoch}.h5"
+    (place.root / "mo").mkdir()
+    place.keep("mo/1.h5", FIRST, pattern=monday)
+    assert place.put_back(monday, tuesday).back == ("tu/1.h5",)
+    assert place.read("tu/1.h5") == place.read("mo/1.h5") == FIRST
+    names = Pattern(monday, tuesday)
+    place.write("tu/2.h5", SECOND)
+    place.kept.keep(names, "tu/2.h5", [place.root / "tu/2.h5"], {"tu/1.h5"}, {"loss": 0.5})
+    assert place.kept.scores(names, "tu/2.h5") == {"loss": 0.5}
+    result = place.put_back(monday, "we/{epoch}.h5")
+    assert result.stands == result.back == ("we/1.h5", "we/2.h5")
+    assert (place.read("we/1.h5"), place.read("we/2.h5")) == (FIRST, SECOND)
+    place.kept.let_go(names, ["tu/1.h5"])
+    assert len(place.run.saved_folders()) == 1
 
 
 def test_a_disk_that_refuses_ends_nothing_and_leaves_nothing_old(memory):
@@ -155,13 +217,13 @@ def test_a_disk_that_refuses_ends_nothing_and_leaves_nothing_old(memory):
             fail = Failure(number, None if last is None else number, errno.ENOSPC)
             disk.switch = Faults(fail=fail)
             try:
-                place.kept.keep("best.h5", "best.h5", found, {"best.h5"})
+                place.kept.keep(one("best.h5"), "best.h5", found, {"best.h5"}, {})
             finally:
                 disk.switch = None
             place.kept = Kept(place.run)
             if last is None:  # nothing could be removed either: the next time takes its place
-                place.kept.keep("best.h5", "best.h5", found, {"best.h5"})
-            held = place.kept.holds("best.h5")
+                place.kept.keep(one("best.h5"), "best.h5", found, {"best.h5"}, {})
+            held = place.holds("best.h5")
             place.write("best.h5", OTHER)
             place.put_back("best.h5")
             assert place.read("best.h5") == (SECOND if held else OTHER), number

@@ -5,6 +5,7 @@ What the program then finds at the path, and what random numbers it draws, are w
 nobody interrupted it.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ import pytest
 
 import holdfast
 from holdfast import errors
+from holdfast.cli import facts
 from holdfast.store import files
 from holdfast.store.layout import Layout
 
@@ -115,7 +117,127 @@ def test_which_of_many_names_a_training_keeps(blobs, tmp_path):
     )
     assert kept == ["each-4.h5", *sorted(p.name for p in tmp_path.glob("top-*.h5"))]
     assert len(kept) == 3
-    assert holdfast.Run(tmp_path / "run").verify().findings == ()
+    run = holdfast.Run(tmp_path / "run")
+    assert run.verify().findings == ()
+    # They have second names: what the run takes is the rest, and grows when one goes.
+    size = facts.row(run, "run").size
+    assert size == sum(
+        p.stat().st_size for p in run.path.rglob("*") if p.is_file() and p.name not in kept
+    )
+    (tmp_path / "each-4.h5").rename(tmp_path / "mine.h5")
+    assert facts.row(run, "run").size == size
+    (tmp_path / "mine.h5").unlink()
+    assert facts.row(run, "run").size > size
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends an attempt as a bug of the program's would."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass
+
+    def on_epoch_end(self, epoch, logs):
+        if epoch == self.epoch:
+            raise RuntimeError("a bug of the program's")
+
+
+def highest(path, **named):
+    """The loss falls: its highest is that of the first epoch."""
+    return holdfast.ModelCheckpoint(path, "loss", mode="max", **named)
+
+
+CALLBACKS = {
+    "{}-best.h5": best,
+    "{}/first.hdf5": lambda path: highest(path, save_best_only=True),
+    "{}-each-{{epoch:02d}}-{{loss:.2f}}.h5": holdfast.ModelCheckpoint,
+    "top_{}_{{epoch:02d}}_{{loss:.3f}}.keras": lambda path: highest(path, save_top_k=2),
+    "cp.{}": lambda path: best(path, save_weights_only=True),
+}
+
+
+def start(root, name, blobs, stop=None, callbacks=CALLBACKS):
+    """Start a program that has the time of its start in its files' names."""
+    made = [make(f"{root}/{path.format(name)}") for path, make in callbacks.items()]
+    ends = contextlib.nullcontext() if stop is None else pytest.raises(RuntimeError)
+    with ends:
+        every = holdfast.Every(epochs=1)
+        train(Path(root), blobs, [*made, Stop(stop)], epochs=4, every=every)
+    return made
+
+
+def left(root, name):
+    """Return the weights in all files of a start, by their names without its own."""
+    found = {}
+    for path in Path(root).rglob("*"):
+        own = str(path.relative_to(root)).replace(name, "{}", 1)
+        if "{}" in own and path.is_file() and not own.startswith("run/") and ".data-" not in own:
+            model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
+            model.add(keras.layers.Dense(3))
+            holdfast.load_weights(model, str(path).removesuffix(".index"))
+            found[own] = model.get_weights()[0].tolist()
+    return found
+
+
+@pytest.mark.filterwarnings("error:.*ModelCheckpoint:UserWarning")
+def test_names_with_the_time_of_the_start(blobs, tmp_path, monkeypatch):
+    """Each start has its own: the run goes on, and leaves its files where that start looks."""
+    monkeypatch.chdir(tmp_path)
+    whole = start("whole", "1300", blobs)
+    expected = left("whole", "1300")
+    assert len(expected) == 9
+    start("run", "1300", blobs, stop=1)
+    start("run", "1301", blobs, stop=1)
+    # It came to the same epoch again, where as good a model stood already.
+    assert os.path.samefile("run/1300-best.h5", "run/1301-best.h5")
+    start("run", "1302", blobs, stop=2)
+    last = start("run", "1303", blobs)
+    assert [save.best for save in last] == [save.best for save in whole]
+    found = left("run", "1303")
+    assert found.items() <= expected.items()
+    # The files of each epoch have the names of the start that wrote them.
+    assert left("run", "1300") | left("run", "1301") | left("run", "1302") | found == expected
+    # Finished: of the many, the newest comes back.
+    newest = [name for name in expected if "each-04" in name or "each" not in name]
+    for name in ("1304", "1305"):
+        again = start("run", name, blobs)
+        assert [save.best for save in again] == [save.best for save in whole]
+        assert left("run", name) == {name: expected[name] for name in newest}
+        assert f'"cp.{name}"' in Path("run/checkpoint").read_text()
+    kept = Layout(Path("run/run")).saved_folders()
+    assert len(kept) == len(newest)
+
+
+def test_callbacks_that_changed_places_start_anew(blobs, tmp_path, monkeypatch):
+    """What each had written must not be put where the other writes."""
+    monkeypatch.chdir(tmp_path)
+    two = {"a-{}.h5": best, "b-{}.h5": best}
+    start("run", "1300", blobs, stop=1, callbacks=two)
+    with pytest.warns(UserWarning, match=r"b-1300\.h5' and now has .*a-1300\.h5': it starts anew"):
+        start("run", "1300", blobs, callbacks=dict(reversed(two.items())))
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        (("w-{epoch}.h5", {}), ("w-{epoch:02d}.h5", {})),
+        (("w-{epoch}.h5", {}), ("w.h5", {})),
+        (("w1.h5", {}), ("w2.keras", {})),
+        (("w1.h5", {}), ("w2.h5", {"save_best_only": True})),
+        (("w1.h5", {"save_weights_only": True}), ("w2.h5", {})),
+        (("w1", {"save_weights_only": True}), ("w2.h5", {"save_weights_only": True})),
+    ],
+)
+def test_another_callbacks_files_are_not_taken(was, now):
+    state = holdfast.ModelCheckpoint(was[0], "loss", **was[1]).get_state()
+    with pytest.warns(UserWarning, match="it starts anew"):
+        holdfast.ModelCheckpoint(now[0], "loss", **now[1]).set_state(state)
 
 
 # One process each: it is killed when the second fold's second file has its name, and is not kept.

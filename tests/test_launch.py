@@ -51,6 +51,7 @@ def launch(folder, *words, module=False):
 
 
 def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(textwrap.dedent(text))
     return path
 
@@ -350,13 +351,39 @@ def test_no_program_outlives_the_process_that_watches_it(tmp_path):
 
 
 def test_what_was_done_is_moved_aside_at_the_first_start_alone(tmp_path):
-    peek_hash_seed(tmp_path / "runs" / "train")
     write(tmp_path / "train.py", DIES)
+    peek_hash_seed(tmp_path / "runs" / "train", str(tmp_path / "train.py"))
     words = [*HOLDFAST, "--fresh", "--restarts", "2", "train.py", "lives", "kill,0"]
     out, err, status = run(words, tmp_path)
     assert (out.split(), status) == (["kill", "0"], 0)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["train", "train.old-1"]
     assert err.count("is now in") == 1
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path):
+    write(tmp_path / "here" / "train.py", "print('trained')")
+    write(tmp_path / "there" / "train.py", "print('trained')")
+    write(tmp_path / "runs" / "mine" / "notes.txt", "precious")
+    for words in (("--name", "mine"), ("--fresh", "--name", "mine")):
+        _, err, status = run([*HOLDFAST, *words, "here/train.py"], tmp_path)
+        assert (status, "has notes.txt in it" in err) == (1, True)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["mine"]
+    assert [path.name for path in (tmp_path / "runs" / "mine").iterdir()] == ["notes.txt"]
+    # Another script of the same name would be taken for the first one, changed.
+    assert run([*HOLDFAST, "here/train.py"], tmp_path)[2] == 0
+    _, err, status = run([*HOLDFAST, "there/train.py"], tmp_path)
+    assert status == 1
+    assert "is that of here/train.py" in err
+    assert run([*HOLDFAST, "--name", "other", "there/train.py"], tmp_path)[2] == 0
+
+
+def test_nobody_hears_what_is_said_and_the_program_goes_on(tmp_path):
+    write(tmp_path / "train.py", "from holdfast.compat.old import say\nsay('it')\nprint('on')")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*HOLDFAST, "train.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=full, check=False
+        )
+    assert done.stdout == b"on\n"
 
 
 def test_the_wait_grows_until_the_training_gets_further():

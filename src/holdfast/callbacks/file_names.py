@@ -14,6 +14,7 @@ from typing import Any
 
 from holdfast.errors import FormatError, PlanError, UnsupportedError, did_you_mean
 from holdfast.formats import writing
+from holdfast.store import patterns
 
 
 class FileName:
@@ -35,7 +36,8 @@ class FileName:
     ) -> None:
         self._pattern = pattern
         self.names = _names(pattern)
-        _check_ending(pattern, weights_only)
+        self._given, self._weights_only = pattern, weights_only
+        self._format = _format(pattern, weights_only)
         for name in self.names:
             early = after_batches and name.startswith("val_") and not judged
             if early or (name == "batch" and not after_batches):
@@ -66,6 +68,17 @@ class FileName:
                 parts.append(f"{{{present(name)}{converted}{f':{spec}' if spec else ''}}}")
         self._pattern = "".join(parts)
         self.names = _names(self._pattern)
+
+    def follows(self, pattern: str) -> bool:
+        """Return whether the files of another pattern may go by this one's names.
+
+        Args:
+            pattern: that files of the same kind had at an earlier start.
+        """
+        return (
+            patterns.fields(pattern) == patterns.fields(self._given)
+            and _format(pattern, self._weights_only) == self._format
+        )
 
     def check(self, logged: Collection[str]) -> None:
         """Refuse a name that no log will have.
@@ -116,8 +129,8 @@ def _names(pattern: str) -> set[str]:
     return found
 
 
-def _check_ending(path: str, weights_only: bool) -> None:
-    """Refuse a name whose ending says another format than can be written.
+def _format(path: str, weights_only: bool) -> str:
+    """Return the format that a name's ending says.
 
     Raises:
         PlanError: the ending and `weights_only` contradict each other, or it is no format's.
@@ -146,6 +159,6 @@ def _check_ending(path: str, weights_only: bool) -> None:
             f"save_weights_only=True, or end the name in {writing.listed(writing.MODEL_ENDINGS)}"
         )
     try:
-        (writing.weights_format if weights_only else writing.model_format)(name)
+        return (writing.weights_format if weights_only else writing.model_format)(name)
     except FormatError as error:
         raise PlanError(str(error)) from None

@@ -18,12 +18,12 @@ from typing import Any, Literal
 from holdfast.arguments import count, named, number
 from holdfast.callbacks.file_names import FileName
 from holdfast.callbacks.hosted import Host, Hosted
-from holdfast.callbacks.model_files import Image, Saving
+from holdfast.callbacks.model_files import Image, Saving, name_newest
 from holdfast.callbacks.monitor import Monitor
 from holdfast.errors import NotSavedError, PlanError
 from holdfast.formats import writing
-from holdfast.formats.checkpoint_file import STATE
 from holdfast.store import files
+from holdfast.store.patterns import Pattern, renamed
 from holdfast.types import Json
 
 
@@ -57,7 +57,8 @@ class ModelCheckpoint(Hosted):
 
     A run keeps the best of its files, or the newest where none is judged, by a second name. Where
     the run goes on, or is called again after its end, and another training has written to the same
-    path meanwhile, or the program has moved the file away, it is put back.
+    path meanwhile, or the program has moved the file away, it is put back. Where `filepath` has the
+    time of the program's start in it, or another text that differs, it is put at today's path.
 
     Args:
         filepath: of the file. `{epoch:02d}`, `{batch}` and the names in the logs, such as
@@ -90,6 +91,7 @@ class ModelCheckpoint(Hosted):
     _batches: int
     _epoch: int
     _base: Path
+    _pattern: Pattern
     _top: list[tuple[float, str]]
     _unsaved: Json
     _saving: Saving | None
@@ -158,10 +160,11 @@ class ModelCheckpoint(Hosted):
     def join(self, host: Host) -> None:
         super().join(host)
         self._base = Path.cwd()
+        host.claim(self.filepath)
 
     def prepare(self, *, resumed: bool) -> None:
         if not resumed and self.host is not None:
-            self.host.forget(self.filepath)
+            self.host.forget(Pattern(self.filepath, self.filepath))
 
     def rename(self, present: Callable[[str], str]) -> None:
         """Take other names of the same metrics; the files' names stay the same.
@@ -246,6 +249,8 @@ class ModelCheckpoint(Hosted):
         return {
             "monitor": self.monitor,
             "filepath": self.filepath,
+            "first": self._pattern.first,
+            "saves": self._saves(),
             "best": self._best,
             "top": [list(item) for item in self._top],
             "batch": self._batch,
@@ -255,18 +260,21 @@ class ModelCheckpoint(Hosted):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        for name in ("monitor", "filepath"):
-            was, now = state[name], getattr(self, name)
-            if was != now and (self._judges or name == "filepath"):
-                warnings.warn(
-                    f"ModelCheckpoint had {name}={was!r} and now has {now!r}: it starts anew",
-                    stacklevel=2,
-                )
-                return
+        first = state.get("first", state["filepath"])
+        moved = self._moved(state, first)
+        other = "monitor" if self._judges and state["monitor"] != self.monitor else "filepath"
+        if moved is None or other == "monitor":
+            warnings.warn(
+                f"ModelCheckpoint had {other}={state[other]!r} and now has "
+                f"{getattr(self, other)!r}: it starts anew",
+                stacklevel=2,
+            )
+            return
+        self._pattern = Pattern(first, self.filepath)
         self._best = state["best"]
-        self._top = [(score, path) for score, path in state["top"]]
+        self._top, self._unsaved = moved
         self._batch, self._batches = state["batch"], state["batches"]
-        self._epoch, self._unsaved = state["epoch"], state["unsaved"]
+        self._epoch = state["epoch"]
         lost = self.put_back()
         # Of several names, one that is gone may have fallen out in an attempt that got further.
         gone = [
@@ -286,7 +294,48 @@ class ModelCheckpoint(Hosted):
         # Another training may have written there since, or the program moved what was there.
         if self.host is None:
             return ()
-        return self.host.put_back(self.filepath, self._place, self._files)
+        result = self.host.put_back(self._pattern, self._place, self._files)
+        if result.stands:
+            newest = self._place(result.stands[-1])
+            try:
+                name_newest(newest)
+            except OSError as error:
+                warnings.warn(f"ModelCheckpoint: {newest} is not named: {error}", stacklevel=2)
+        return result.lost
+
+    def _moved(
+        self, state: Mapping[str, Any], first: str
+    ) -> tuple[list[tuple[float, str]], Json] | None:
+        """Return a state's best files, and the one that could not be written, by today's names.
+
+        A program may have the time in its names, which then are others at each start. Returns None
+        where the state is of another callback.
+        """
+        top, unsaved = [(score, path) for score, path in state["top"]], state["unsaved"]
+        was, now = state["filepath"], self.filepath
+        if self.host and any(name != now and self.host.claimed(name) for name in (was, first)):
+            return None
+        if was == now:
+            return top, unsaved
+        if state.get("saves") != self._saves() or not self._name.follows(was):
+            return None
+        paths = [path for _, path in top] + ([unsaved[0]] if unsaved else [])
+        names = {path: name for path in paths if (name := renamed(path, was, now)) is not None}
+        if len(names) < len(set(paths)):
+            return None
+        if unsaved:
+            path, *more, said = unsaved
+            unsaved = [names[path], *more, said.replace(path, names[path])]
+        return [(score, names[path]) for score, path in top], unsaved
+
+    def _saves(self) -> Json:
+        """Return what decides, besides the monitor, which files there are."""
+        return [
+            self.save_best_only,
+            self.save_weights_only,
+            self.save_freq,
+            self.save_top_k,
+        ]
 
     def carry(self) -> Any:
         return self._best, self._top
@@ -319,6 +368,7 @@ class ModelCheckpoint(Hosted):
         # A callback may change the working directory. What is relative stays so in the state, so
         # that a project may be moved.
         self._base = Path.cwd()
+        self._pattern = Pattern(self.filepath, self.filepath)
         self._best = self._threshold
         self._top = []
         self._batch = -1
@@ -369,7 +419,9 @@ class ModelCheckpoint(Hosted):
 
         The training is on its way there again: what was reported must not get worse meanwhile.
         """
-        standing = None if self.host is None else self.host.score_of(path, self.monitor)
+        standing = (
+            None if self.host is None else self.host.score_of(self._pattern, path, self.monitor)
+        )
         if standing is None or not self._files(path):
             return False
         return value == standing or self._monitor.better(standing, value)
@@ -409,7 +461,10 @@ class ModelCheckpoint(Hosted):
             due.image.write(self._place(due.path), weights_only=self.save_weights_only)
             # The new one stands: now it is kept and told of, and those go whose place it takes.
             if self.host is not None:
-                self.host.keep(self.filepath, due.path, self._written(due.path), stay)
+                scores = {} if due.score is None else {self.monitor: due.score}
+                # In the order in which they were written.
+                found = self._files(due.path)[::-1]
+                self.host.keep(self._pattern, due.path, found, stay, scores)
                 if due.score is not None:
                     self.host.tell_saved(due.path, due.epoch, self.monitor, due.score)
             self._remove(due.fallen)
@@ -423,15 +478,9 @@ class ModelCheckpoint(Hosted):
     def _files(self, path: str) -> list[Path]:
         return writing.files_of(self._place(path))
 
-    def _written(self, path: str) -> list[Path]:
-        """Return the files that stand at a path, in the order in which they were written."""
-        found = self._files(path)[::-1]
-        note = self._place(path).with_name(STATE)
-        return [*found, note] if len(found) > 1 and note.exists() else found
-
     def _remove(self, paths: Sequence[str]) -> None:
         if paths and self.host is not None:
-            self.host.let_go(paths)
+            self.host.let_go(self._pattern, paths)
         files.remove([file for path in paths for file in self._files(path)])
 
     def _say(self, text: str) -> None:

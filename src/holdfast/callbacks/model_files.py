@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from holdfast import keras_private
 from holdfast.formats import writing
+from holdfast.formats.bundle_writing import state_text
+from holdfast.formats.checkpoint_file import STATE
 from holdfast.state import variables
+from holdfast.store import files
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,21 @@ class Image:
         # nothing goes back to the device.
         with keras.device("cpu"), keras.StatelessScope(self.values):
             (writing.save_weights if weights_only else writing.save_model)(self.model, path)
+
+
+def name_newest(path: Path) -> None:
+    """Say in the note `checkpoint` that a TensorFlow checkpoint is the newest of its directory.
+
+    Of any other file there is no such note.
+
+    Raises:
+        OSError: the disk.
+    """
+    if len(writing.files_of(path)) < 2:
+        return
+    note, text = path.with_name(STATE), state_text(path.name)
+    if not note.is_file() or note.read_bytes() != text:
+        files.replace(note, text)
 
 
 class Saving:

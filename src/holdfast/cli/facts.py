@@ -329,14 +329,19 @@ def _numbers(logs: Mapping[str, object]) -> dict[str, float]:
 
 
 def _on_disk(folder: Path) -> tuple[int, float]:
-    """Return the bytes of all files of a run, and when one last changed."""
+    """Return the bytes of all files of a run, and when one last changed.
+
+    A file of the program that is kept by a second name takes no room of the run's.
+    """
     size, changed = 0, 0.0
+    saved = Layout(folder).saved
     for root, _, names in os.walk(folder):
         for name in names:
             try:
                 stat = os.lstat(os.path.join(root, name))
             except FileNotFoundError:  # pruned since it was listed
                 continue
-            size += stat.st_size
+            if stat.st_nlink == 1 or not Path(root).is_relative_to(saved):
+                size += stat.st_size
             changed = max(changed, stat.st_mtime)
     return size, changed

@@ -10,7 +10,6 @@ this process is; elsewhere it goes on, and its lock keeps a second one away.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import signal
@@ -22,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from holdfast.compat import old
+from holdfast.compat.old import say
 from holdfast.compat.program import last_death, note_death
 from holdfast.events import ProgramDied, ProgramStarted
 from holdfast.store import journal
@@ -63,13 +62,13 @@ def supervise(
             return status
         reason = _said(death)
         if before is not None and _is_same(death, before):
-            _say(f"{reason}, twice at the same position; not started again")
+            say(f"{reason}, twice at the same position; not started again")
             return status
         if number == restarts:
-            _say(f"{reason}; not started again ({number} of {restarts})")
+            say(f"{reason}; not started again ({number} of {restarts})")
             return status
         delay = next_delay(delay, death, before)
-        _say(f"{reason}; starts again in {delay} s ({number + 1} of {restarts})")
+        say(f"{reason}; starts again in {delay} s ({number + 1} of {restarts})")
         if not child.wait(delay):
             return -(child.told or 0)
         before = death
@@ -163,7 +162,7 @@ def _death(directory: Path, status: int, began: bool) -> ProgramDied | None:
     try:
         note_death(directory, reason)
     except OSError as error:  # a full disk is no reason to give up
-        _say(f"{Layout(directory).journal} could not be written: {error.strerror}")
+        say(f"{Layout(directory).journal} could not be written: {error.strerror}")
         return ProgramDied(time.time(), reason, "", 0, 0)
     return last_death(directory)
 
@@ -173,12 +172,6 @@ def _name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # the nameless ones, for a program's own use
         return f"signal {number}"
-
-
-def _say(text: str) -> None:
-    # Where the terminal is gone, the program goes on none the less.
-    with contextlib.suppress(OSError):
-        old.say(text)
 
 
 def _said(death: ProgramDied) -> str:

@@ -6,12 +6,15 @@ is there by then: another training of the same program may have written to the s
 which files still matter to the callback, and names to `layout`.
 
     saved/<sum of the path>-<number>/
-      saved.json                        the note: the path, the pattern it is of, the files
+      saved.json                        the note: the path, its pattern, the files, the scores
       <name> ...                        the files
 
 Such a directory is there wholly or not at all, and of several of one path the highest number
 counts. A file that cannot be kept is not, and no older one in its place: nobody has to wait, and
 no training ends, for the sake of one.
+
+All names in it are those of the run's first start: a program may have the time in them, and what is
+kept is the same. Callers have those of this start; see `patterns`.
 """
 
 from __future__ import annotations
@@ -19,10 +22,8 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import os
-import re
-import string
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -32,6 +33,7 @@ from holdfast.events import build
 from holdfast.store import files
 from holdfast.store.layout import FORMAT, Layout
 from holdfast.store.manifest import sealed, unsealed
+from holdfast.store.patterns import Pattern
 
 _PIECE = 1 << 20
 
@@ -41,7 +43,7 @@ class KeptFile:
     """A file as it was when it was kept.
 
     Args:
-        name: of the file.
+        name: of the file; it begins with that of the path.
         size: in bytes.
         time: of its last change, in nanoseconds since 1970.
         linked: whether what is kept is a second name of it, and not a copy.
@@ -60,13 +62,15 @@ class Note:
     """What is kept in a directory.
 
     Args:
-        pattern: of the paths, as the program gave it.
+        pattern: of the paths, as the program first gave it.
         path: where the files belong, as the pattern has it filled in.
+        scores: what the model was judged by, and how; empty where it was not.
         files: in the order in which they are put back.
     """
 
     pattern: str
     path: str
+    scores: Mapping[str, float]
     files: tuple[KeptFile, ...]
     format: int = FORMAT
 
@@ -86,10 +90,12 @@ class PutBack:
     """What became of the files of a pattern.
 
     Args:
-        back: the paths at which something else was.
+        stands: the paths at which what is kept stands now, in the order in which it was kept.
+        back: those of them at which something else was.
         lost: the paths that could not be put back, each with why.
     """
 
+    stands: tuple[str, ...]
     back: tuple[str, ...]
     lost: dict[str, str]
 
@@ -110,51 +116,70 @@ class Kept:
         needed = {folder for folder, _ in self._newest()}
         self._remove([entry for entry in self._entries() if entry.folder not in needed])
 
-    def keep(self, pattern: str, path: str, found: Sequence[Path], stay: Collection[str]) -> None:
+    def keep(
+        self,
+        pattern: Pattern,
+        path: str,
+        found: Sequence[Path],
+        stay: Collection[str],
+        scores: Mapping[str, float],
+    ) -> None:
         """Keep the files that stand at a path, durably; where the disk refuses, nothing is kept.
 
         Args:
             pattern: that `path` is made of.
             path: as the program has it.
-            found: the files, durable and in the order in which they are to be put back.
+            found: the files, durable and in the order in which they are to be put back. Their names
+                begin with that of the path.
             stay: other paths of the pattern whose files stay. The rest is let go.
+            scores: what the model was judged by, and how.
         """
-        key, entries = self._layout.saved_key(path), self._entries()
+        entries = self._entries()
+        kept = {pattern.kept(other) for other in stay}
+        name = pattern.kept(path)
+        key = "" if name is None else self._layout.saved_key(name)
         own = [entry for entry in entries if entry.key == key]
         number = 1 + max((entry.number for entry in entries), default=0)
         try:
-            if not found:
+            if not found or name is None:
                 raise FileNotFoundError(path)
+            note = Note(pattern.first, name, scores, ())
             self._make()
             files.new_folder(
                 self._layout.saved_folder(key, number),
-                lambda aside: _fill(aside, pattern, path, found),
+                lambda aside: _fill(aside, note, found, Path(path).name),
             )
         except OSError:
             # What was kept before is no longer what stands there.
             self._remove(own)
             return
         notes = [(entry, entry.note) for entry in entries if entry.note is not None]
-        old = [entry for entry, note in notes if note.pattern == pattern and note.path not in stay]
-        self._remove([*own, *(entry for entry in old if entry.key != key)])
+        old = [
+            entry
+            for entry, note in notes
+            if note.pattern == pattern.first and note.path not in kept and entry.key != key
+        ]
+        self._remove([*own, *old])
 
-    def let_go(self, paths: Iterable[str]) -> None:
+    def let_go(self, pattern: Pattern, paths: Iterable[str]) -> None:
         """Keep the files of some paths no longer; durable, if the disk does not refuse."""
-        keys = {self._layout.saved_key(path) for path in paths}
+        names = [pattern.kept(path) for path in paths]
+        keys = {self._layout.saved_key(name) for name in names if name is not None}
         self._remove([entry for entry in self._entries() if entry.key in keys])
 
-    def forget(self, pattern: str) -> None:
+    def forget(self, pattern: Pattern) -> None:
         """Keep no file of a pattern any longer: the run is begun anew."""
         found = [(entry, entry.note) for entry in self._entries() if entry.note is not None]
-        self._remove([entry for entry, note in found if note.pattern == pattern])
+        self._remove([entry for entry, note in found if note.pattern == pattern.first])
 
-    def holds(self, path: str) -> bool:
-        """Return whether the files of a path are kept."""
-        return any(note.path == path for _, note in self._newest())
+    def scores(self, pattern: Pattern, path: str) -> Mapping[str, float] | None:
+        """Return the scores of the model whose files are kept of a path; None if none are."""
+        name = pattern.kept(path)
+        return next((note.scores for _, note in self._newest() if note.path == name), None)
 
     def put_back(
         self,
-        pattern: str,
+        pattern: Pattern,
         place: Callable[[str], Path],
         standing: Callable[[str], Collection[Path]],
     ) -> PutBack:
@@ -165,28 +190,20 @@ class Kept:
             place: where a path is.
             standing: returns the files that stand at a path now.
         """
+        stands: list[str] = []
         back, lost = [], {}
         for folder, note in self._newest():
-            if note.pattern != pattern or not _is_made_of(pattern, note.path):
-                continue
-            target = place(note.path)
-            pairs = [(folder / file.name, target.with_name(file.name), file) for file in note.files]
-            for _, to, _ in pairs:
-                files.remove_halves(to)
-            if all(_is_same(*pair) for pair in pairs):
+            # A note does not say where else to write.
+            path = pattern.today(note.path) if note.pattern == pattern.first else None
+            if path is None:
                 continue
             try:
-                if not all(_is_unchanged(kept, file) for kept, _, file in pairs):
-                    lost[note.path] = "what was kept of it was changed since"
-                    continue
-                before = standing(note.path)
-                for pair in pairs:
-                    _put_back(*pair)
-                files.remove([path for path in before if path not in {to for _, to, _ in pairs}])
-                back.append(note.path)
-            except OSError as error:
-                lost[note.path] = str(error)
-        return PutBack(tuple(back), lost)
+                if _put_all_back(folder, note, place(path), standing(path)):
+                    back.append(path)
+                stands.append(path)
+            except (OSError, _ChangedError) as error:
+                lost[path] = str(error)
+        return PutBack(tuple(stands), tuple(back), lost)
 
     def _entries(self) -> list[_Entry]:
         try:
@@ -199,6 +216,7 @@ class Kept:
         """Return what is kept of each path, in the order in which it was kept."""
         newest: dict[str, _Entry] = {}
         for entry in sorted(self._entries(), key=lambda entry: entry.number):
+            newest.pop(entry.key, None)
             newest[entry.key] = entry
         return [(entry.folder, entry.note) for entry in newest.values() if entry.note is not None]
 
@@ -213,15 +231,20 @@ class Kept:
                 files.remove_folders([entry.folder for entry in entries])
 
 
-def _fill(folder: Path, pattern: str, path: str, found: Sequence[Path]) -> None:
+class _ChangedError(Exception):
+    """A kept file is not what it was."""
+
+
+def _fill(folder: Path, note: Note, found: Sequence[Path], name: str) -> None:
     kept = []
     for file in found:
-        linked = files.duplicate(file, folder / file.name)
+        as_kept = folder / f"{Path(note.path).name}{file.name.removeprefix(name)}"
+        linked = files.duplicate(file, as_kept)
         stat = file.stat()
-        total = _sum(folder / file.name)
-        kept.append(KeptFile(file.name, stat.st_size, stat.st_mtime_ns, linked, total))
-    note = Note(pattern, path, tuple(kept))
-    files.write_new(Layout.saved_note(folder), [sealed(asdict(note))])
+        total = _sum(as_kept)
+        kept.append(KeptFile(as_kept.name, stat.st_size, stat.st_mtime_ns, linked, total))
+    whole = replace(note, files=tuple(kept))
+    files.write_new(Layout.saved_note(folder), [sealed(asdict(whole))])
 
 
 def _read(folder: Path) -> Note | None:
@@ -232,17 +255,41 @@ def _read(folder: Path) -> Note | None:
         sizes = [(folder / file.name).stat().st_size for file in note.files]
     except (OSError, ValueError, StoreError):
         return None
-    plain = all(Path(file.name).name == file.name for file in note.files)
-    return note if plain and sizes == [file.size for file in note.files] else None
-
-
-def _is_made_of(pattern: str, path: str) -> bool:
-    """Return whether a pattern may give a path: a note does not say where else to write."""
-    parts = string.Formatter().parse(pattern)
-    made = "".join(
-        re.escape(literal) + ("" if field is None else "[^/]*") for literal, field, *_ in parts
+    name = Path(note.path).name
+    own = all(
+        Path(file.name).name == file.name and file.name.startswith(name) for file in note.files
     )
-    return re.fullmatch(made, path) is not None
+    return note if own and sizes == [file.size for file in note.files] else None
+
+
+def _put_all_back(folder: Path, note: Note, place: Path, before: Collection[Path]) -> bool:
+    """Put the files of a directory where they belong; returns whether something else was there.
+
+    Args:
+        folder: what is kept.
+        note: of it.
+        place: where it belongs.
+        before: the files that stand there now.
+
+    Raises:
+        OSError: the disk.
+        _ChangedError: they are not what was kept.
+    """
+    name = Path(note.path).name
+    kept = [
+        (folder / file.name, place.with_name(place.name + file.name.removeprefix(name)), file)
+        for file in note.files
+    ]
+    for _, to, _ in kept:
+        files.remove_halves(to)
+    if all(_is_same(*each) for each in kept):
+        return False
+    if not all(_is_unchanged(each, file) for each, _, file in kept):
+        raise _ChangedError("what was kept of it was changed since")
+    for each in kept:
+        _put_back(*each)
+    files.remove([path for path in before if path not in {to for _, to, _ in kept}])
+    return True
 
 
 def _is_same(kept: Path, target: Path, file: KeptFile) -> bool:

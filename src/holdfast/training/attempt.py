@@ -14,8 +14,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from holdfast.callbacks.history import History
 from holdfast.callbacks.hosted import hosted
 from holdfast.engines.base import Engine
@@ -33,7 +31,7 @@ from holdfast.store.prune import Pruner
 from holdfast.store.retention import Keep, Leaders
 from holdfast.training.cadence import Cadence, Every
 from holdfast.training.ending import closing_lines
-from holdfast.training.finished import give_finished, is_finished, tell
+from holdfast.training.finished import give_finished, is_finished, join, tell
 from holdfast.training.host import RunHost
 from holdfast.training.judging import judged, log_names
 from holdfast.training.keeper import Keeper
@@ -105,19 +103,13 @@ def _attempt(
     position = found[0].position if found else Position()
     if found is None:
         position = Position(epoch=plan.initial_epoch)
-    host = RunHost(layout, record, reporter)
+    host = RunHost(layout, reporter)
     with contextlib.ExitStack() as stack:
         for callback in hosted(plan.callbacks):
             stack.callback(callback.part)
             callback.join(host)
             callback.prepare(resumed=found is not None)
-        callbacks = keras.callbacks.CallbackList(
-            [*plan.callbacks, history],
-            model=model,
-            verbose=plan.verbose,
-            epochs=plan.epochs,
-            steps=plan.train.schedule.steps_per_epoch or plan.train.schedule.batches,
-        )
+        callbacks = join(plan, model, history)
         model.stop_training = False
         callbacks.on_train_begin()
         _warn_of_what_cannot_be_kept(plan.callbacks)

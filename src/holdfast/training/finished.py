@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+import keras
+
 from holdfast.callbacks.history import History
 from holdfast.callbacks.hosted import hosted
 from holdfast.errors import NotSavedError
@@ -50,19 +52,16 @@ def give_finished(
     manifest, arrays = found
     named = {array.name: array for array in arrays}
     variables.load(model, named)
-    for callback in plan.callbacks:
-        callback.set_model(model)
+    history = History()
+    join(plan, model, history)
     callback_state.restore(manifest.state["callbacks"], plan.callbacks, named)
-    _put_back(layout, plan, record, reporter)
+    _put_back(layout, plan, reporter)
     stopped = model.stop_training = bool(manifest.state["stopped"])
     reason, sentence = "stopped" if stopped else "epochs", why_it_ended(plan, stopped)
     end = Finished(time.time(), manifest.position, reason, sentence)
     complete(layout, record, manifest.journal, end)
-    history = History()
-    history.set_model(model)
     history.restore(load_course(manifest.state, named).rows)
     tell(history, layout)
-    model.history = history
     why = "stopped by a callback, so more epochs change nothing" if stopped else "all epochs done"
     reporter.say(
         f"{layout.root} is finished ({why}, {manifest.position.total} steps); "
@@ -72,9 +71,23 @@ def give_finished(
     return history
 
 
-def _put_back(layout: Layout, plan: Plan, record: Record, reporter: Reporter) -> None:
+def join(plan: Plan, model: Any, history: History) -> Any:
+    """Tell the callbacks and the history of the model and the plan, and the model of the history.
+
+    Returns them as a `keras.callbacks.CallbackList`, with the history last in it.
+    """
+    return keras.callbacks.CallbackList(
+        [*plan.callbacks, history],
+        model=model,
+        verbose=plan.verbose,
+        epochs=plan.epochs,
+        steps=plan.train.schedule.steps_per_epoch or plan.train.schedule.batches,
+    )
+
+
+def _put_back(layout: Layout, plan: Plan, reporter: Reporter) -> None:
     """Put back the files that the callbacks left."""
-    host = RunHost(layout, record, reporter)
+    host = RunHost(layout, reporter)
     for callback in hosted(plan.callbacks):
         callback.join(host)
         try:

@@ -7,18 +7,16 @@ Owns the answers, and what people are told of files that are put back. Leaves th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from holdfast.errors import StoreError
-from holdfast.events import ModelSaved
 from holdfast.state.values import from_array
-from holdfast.store.journal import Record
-from holdfast.store.kept import Kept
+from holdfast.store.kept import Kept, PutBack
 from holdfast.store.layout import Layout
+from holdfast.store.patterns import Pattern
 from holdfast.training.keeper import Keeper
 from holdfast.training.loop import Loop
 from holdfast.training.progress import Reporter
@@ -30,7 +28,6 @@ class RunHost:
 
     Args:
         layout: of the run, whose lock the caller holds.
-        record: what happened before.
         reporter: tells people.
 
     Attributes:
@@ -38,11 +35,11 @@ class RunHost:
         lost: paths whose files could not be put back, each with why.
     """
 
-    def __init__(self, layout: Layout, record: Record, reporter: Reporter) -> None:
+    def __init__(self, layout: Layout, reporter: Reporter) -> None:
         self._kept = Kept(layout)
         self._kept.tidy()
-        self._record = record
         self._reporter = reporter
+        self._claimed: set[str] = set()
         self.loop: Loop | None = None
         self.keeper: Keeper | None = None
         self.lost: dict[str, str] = {}
@@ -64,39 +61,46 @@ class RunHost:
             return None
         return {array.name: from_array(array) for array in kept.arrays}
 
-    def score_of(self, path: str, monitor: str) -> float | None:
-        # What stands at a path is known to be the run's only where it is kept.
-        if path in self.lost or not self._kept.holds(path):
-            return None
-        return self._scores.get((path, monitor))
+    def claim(self, pattern: str) -> None:
+        self._claimed.add(pattern)
 
-    @cached_property
-    def _scores(self) -> dict[tuple[str, str], float]:
-        saved = (event for event in self._record.of(ModelSaved) if isinstance(event, ModelSaved))
-        return {(event.path, event.monitor): event.score for event in saved}
+    def claimed(self, pattern: str) -> bool:
+        return pattern in self._claimed
+
+    def score_of(self, pattern: Pattern, path: str, monitor: str) -> float | None:
+        # What stands at a path is known to be the run's only where it is kept.
+        scores = None if path in self.lost else self._kept.scores(pattern, path)
+        return None if scores is None else scores.get(monitor)
 
     def tell_saved(self, path: str, epoch: int, monitor: str, score: float) -> None:
         assert self.keeper is not None
         self.keeper.record_model(path, epoch, monitor, score)
 
-    def keep(self, pattern: str, path: str, found: Sequence[Path], stay: Collection[str]) -> None:
-        self._kept.keep(pattern, path, found, stay)
+    def keep(
+        self,
+        pattern: Pattern,
+        path: str,
+        found: Sequence[Path],
+        stay: Collection[str],
+        scores: Mapping[str, float],
+    ) -> None:
+        self._kept.keep(pattern, path, found, stay, scores)
         self.lost.pop(path, None)
 
-    def let_go(self, paths: Iterable[str]) -> None:
-        self._kept.let_go(paths)
+    def let_go(self, pattern: Pattern, paths: Iterable[str]) -> None:
+        self._kept.let_go(pattern, paths)
 
-    def forget(self, pattern: str) -> None:
+    def forget(self, pattern: Pattern) -> None:
         self._kept.forget(pattern)
 
     def put_back(
         self,
-        pattern: str,
+        pattern: Pattern,
         place: Callable[[str], Path],
         standing: Callable[[str], Collection[Path]],
-    ) -> Collection[str]:
+    ) -> PutBack:
         result = self._kept.put_back(pattern, place, standing)
         for path in result.back:
             self._reporter.say(f"{path} was another file, or gone: it is again what was saved here")
         self.lost.update(result.lost)
-        return result.lost
+        return result

@@ -15,7 +15,7 @@ from keras import layers
 import holdfast
 from holdfast.compat import old, reading, saved_places, saving
 from holdfast.compat.patches import Patches
-from holdfast.errors import CustomObjectError, FormatError, MismatchError, MissingExtraError
+from holdfast.errors import CustomObjectError, FormatError, MismatchError
 from holdfast.formats import writing
 from holdfast.formats.detect import detect
 from holdfast.formats.live import bind
@@ -214,14 +214,32 @@ def test_old_spellings_are_said_once_with_their_line(model, capsys):
     assert not capsys.readouterr().err
 
 
-def test_a_saved_model_needs_tensorflow(model, monkeypatch):
+def test_a_saved_model_is_a_file_where_tensorflow_is_not(model, monkeypatch, capsys):
     if writing.has_tensorflow():
         pytest.skip("TensorFlow is installed")
     # As where a program has imported what stands in for it.
     monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
-    for given in ({}, {"save_format": "tf"}):
-        with pytest.raises(MissingExtraError, match=r"save\('folder'\).*\.keras.*pip install"):
-            model.save("folder", **given)
+    x = np.random.default_rng(0).random((4, *model.input_shape[1:]))
+    for name, given in (("folder", {}), ("other", {"save_format": "tf"})):
+        model.save(name, **given)
+        assert f"{name} is a file in HDF5" in capsys.readouterr().err
+        loaded = keras.models.load_model(name)
+        assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_checkpoint_of_the_whole_model_may_have_a_folder_s_name(model, monkeypatch):
+    patches = Patches()
+    from holdfast.compat import old_callbacks
+
+    old_callbacks.put(patches)
+    try:
+        best = keras.callbacks.ModelCheckpoint("best_model", save_best_only=True, monitor="loss")
+    finally:
+        patches.undo()
+    x = np.random.default_rng(0).random((4, *model.input_shape[1:]))
+    y = np.zeros((4, *model.output_shape[1:]))
+    model.fit(x, y, verbose=0, callbacks=[best])
+    assert keras.models.load_model("best_model").count_params() == model.count_params()
 
 
 def test_what_no_format_is(model):

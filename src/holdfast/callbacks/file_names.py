@@ -25,6 +25,7 @@ class FileName:
         weights_only: whether the file is of weights, or of the whole model.
         after_batches: whether the file is written after batches; else at the end of epochs.
         judged: whether, all the same, it is written only where validation has been done.
+        form: the file's format, whatever its ending; None for what the ending says.
 
     Raises:
         PlanError: no hook could fill it in; or its ending says another format than is asked for.
@@ -32,12 +33,18 @@ class FileName:
     """
 
     def __init__(
-        self, pattern: str, *, weights_only: bool, after_batches: bool, judged: bool
+        self,
+        pattern: str,
+        *,
+        weights_only: bool,
+        after_batches: bool,
+        judged: bool,
+        form: str | None = None,
     ) -> None:
         self._pattern = pattern
         self.names = _names(pattern)
-        self._given, self._weights_only = pattern, weights_only
-        self._format = _format(pattern, weights_only)
+        self._given, self._weights_only, self._form = pattern, weights_only, form
+        self._format = form or _format(pattern, weights_only)
         for name in self.names:
             early = after_batches and name.startswith("val_") and not judged
             if early or (name == "batch" and not after_batches):
@@ -77,7 +84,7 @@ class FileName:
         """
         return (
             patterns.fields(pattern) == patterns.fields(self._given)
-            and _format(pattern, self._weights_only) == self._format
+            and (self._form or _format(pattern, self._weights_only)) == self._format
         )
 
     def check(self, logged: Collection[str]) -> None:

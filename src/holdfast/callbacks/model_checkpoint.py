@@ -86,6 +86,8 @@ class ModelCheckpoint(Hosted):
         `holdfast.ModelCheckpoint("best.keras", save_best_only=True)`
     """
 
+    # The files' format, where their ending does not say it.
+    _form: str | None = None
     _best: float | None
     _batch: int
     _batches: int
@@ -134,6 +136,7 @@ class ModelCheckpoint(Hosted):
             weights_only=save_weights_only,
             after_batches=self.save_freq != "epoch",
             judged=self._waits_for_validation(),
+            form=self._form,
         )
         if save_top_k is not None and not self._name.names:
             raise PlanError(
@@ -458,7 +461,8 @@ class ModelCheckpoint(Hosted):
         stay = {due.path, *(path for _, path in self._top)}
 
         def work() -> None:
-            due.image.write(self._place(due.path), weights_only=self.save_weights_only)
+            place = self._place(due.path)
+            due.image.write(place, weights_only=self.save_weights_only, form=self._form)
             # The new one stands: now it is kept and told of, and those go whose place it takes.
             if self.host is not None:
                 scores = {} if due.score is None else {self.monitor: due.score}

@@ -44,8 +44,8 @@ class Image:
         names = [name for name, _ in variables.names(model)]
         return cls(model, [(v, arrays[name]) for v, name in zip(found, names, strict=True)])
 
-    def write(self, path: Path, *, weights_only: bool) -> None:
-        """Write the file, in the format that its ending names.
+    def write(self, path: Path, *, weights_only: bool, form: str | None = None) -> None:
+        """Write the file, in a format, or the one that its ending names.
 
         The file of that name stands as it was until the new one is whole and on the disk.
         """
@@ -53,7 +53,7 @@ class Image:
         # Both scopes are of this thread alone: training goes on with the values it has, and
         # nothing goes back to the device.
         with keras.device("cpu"), keras.StatelessScope(self.values):
-            (writing.save_weights if weights_only else writing.save_model)(self.model, path)
+            (writing.save_weights if weights_only else writing.save_model)(self.model, path, form)
 
 
 def name_newest(path: Path) -> None:

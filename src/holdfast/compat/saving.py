@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.compat import reading, saved_places
-from holdfast.compat.old import Old, met
+from holdfast.compat.old import Old, met, place, say
 from holdfast.compat.patches import Patches
-from holdfast.errors import FormatError, MissingExtraError, did_you_mean
+from holdfast.errors import FormatError, did_you_mean
 from holdfast.formats import writing
 from holdfast.store import files
 
@@ -30,7 +30,8 @@ SAVED_MODEL = Old(
     'model.save("folder")',
     "Keras 3.0",
     'model.save("model.keras"), or model.export("folder") to serve it',
-    "writes a SavedModel by Keras's export, for which TensorFlow has to be installed",
+    "writes a SavedModel by Keras's export where TensorFlow is installed; else one file of that "
+    "name, in HDF5, which `load_model` opens; `ModelCheckpoint` always writes the latter",
 )
 OTHER_ENDING = Old(
     'model.save("model.model")',
@@ -187,11 +188,18 @@ def _model_kind(path: Path, save_format: str | None) -> writing.ModelFormat:
         return "keras"
     if name.endswith(_HDF5):
         return "h5"
-    ending = writing.ending_of(path)
-    if said is None and ending in writing.MODEL_ENDINGS:
-        return writing.MODEL_ENDINGS[ending]
-    if said is None:
+    known = writing.MODEL_ENDINGS.get(writing.ending_of(path)) if said is None else "saved_model"
+    if known is None:
         met(OTHER_ENDING)
+        return "h5"
+    if known != "saved_model":
+        return known
+    if not writing.has_tensorflow():
+        met(SAVED_MODEL)
+        say(
+            f"{place()}a SavedModel is written by TensorFlow, which is not installed: {path} is a "
+            "file in HDF5, which load_model opens"
+        )
         return "h5"
     return "saved_model"
 
@@ -250,13 +258,6 @@ def _may_write(path: Path, overwrite: bool, there: list[Path]) -> bool:
 def _save_folder(model: Any, path: Path) -> None:
     """Write a SavedModel, in the place of one that is there or of an empty directory."""
     met(SAVED_MODEL)
-    if not writing.has_tensorflow():
-        raise MissingExtraError(
-            "TensorFlow",
-            "tensorflow",
-            f"model.save({str(path)!r}) as a SavedModel (a name that ends in .keras or .h5 is a "
-            "file, which does not)",
-        )
     aside = path.with_name(f"{path.name}{_ASIDE}")
     replaces = (path / "saved_model.pb").is_file()
     if replaces:

@@ -1,7 +1,8 @@
 """Writes the tables of docs/old-programs.md: `python docs/make_old_programs.py`.
 
 Owns their order and form. Leaves the rows to the modules of `holdfast.compat`, beside what stands
-in for the old, and all other words to the page.
+in for the old, and all other words to the page. Rows that say the same of several spellings are
+one.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ PAGE = Path(__file__).with_name("old-programs.md")
 _SECTIONS = {
     "Modules and names": ("gone", "old_modules", "old_members"),
     "TensorFlow, where it is not installed": ("tensorflow", "tensorflow_names"),
-    "Methods of models": ("old_methods",),
-    "compile": ("old_compile",),
+    "Methods of models": ("old_methods", "old_data"),
+    "compile": ("old_compile", "old_targets"),
     "Layers": ("old_layers", "old_inputs"),
     "Optimizers, initializers and regularizers": ("old_arguments",),
     "Callbacks": ("old_callbacks",),
@@ -29,7 +30,8 @@ _SECTIONS = {
     "Saving": ("saving",),
     "Loading": ("reading",),
 }
-_WORDS = re.compile(r"\b(and|of|the)\b|s' ")
+_WORDS = re.compile(r"\b(and|of|the|for|with|as|whose)\b|s' ")
+_BY_SAME_NAME = re.compile(r"K\.(\w+)=keras\.ops\.\1")
 _BEGIN, _END = "<!-- tables -->\n", "<!-- end tables -->"
 
 
@@ -64,11 +66,19 @@ def _source(path: Path) -> str:
 
 def _table(rows: list[Old]) -> str:
     lines = ["| old | gone since | today | what Holdfast does |", "| --- | --- | --- | --- |"]
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
-        old = row.spelling if _WORDS.search(row.spelling) else f"`{row.spelling}`"
-        cells = (old, row.gone, row.today, row.does)
+        same = _BY_SAME_NAME.fullmatch(f"{row.spelling}={row.today}")
+        today = "keras.ops, by the same name" if same else row.today
+        alike.setdefault((row.gone, today, row.does), []).append(row.spelling)
+    for (gone, today, does), spellings in alike.items():
+        cells = (", ".join(map(_spelt, spellings)), gone, today, does)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _spelt(spelling: str) -> str:
+    return spelling if _WORDS.search(spelling) else f"`{spelling}`"
 
 
 if __name__ == "__main__":

@@ -110,13 +110,46 @@ def test_a_decay_divides_the_rate_as_keras_2_did():
         optimizer.apply_gradients([(keras.ops.ones(()), weight)])
     then = 10.0 - sum(0.5 / (1 + 0.25 * step) for step in range(3))
     np.testing.assert_allclose(float(weight), then, rtol=1e-6)
-    assert optimizer.lr == 0.5
-    by_place = keras.optimizers.SGD(0.5, 0.0, 0.25, False)
+    assert float(optimizer.lr) == float(optimizer.learning_rate) == 0.5
+    optimizer.lr = 0.125
+    optimizer.apply_gradients([(keras.ops.ones(()), weight)])
+    np.testing.assert_allclose(float(weight), then - 0.125 / 1.75, rtol=1e-6)
+    by_place = keras.optimizers.SGD(0.125, 0.0, 0.25, False)
     assert by_place.get_config()["learning_rate"] == optimizer.get_config()["learning_rate"]
-    callback = keras.callbacks.ReduceLROnPlateau()
-    with pytest.raises(PlanError, match="ReduceLROnPlateau sets the learning rate, and the opt"):
-        old_callbacks.today([callback], _model(optimizer=optimizer))
-    assert old_callbacks.today([callback], _model()) == [callback]
+    again = keras.optimizers.SGD.from_config(optimizer.get_config())
+    assert float(again.learning_rate) == 0.125
+    assert again.get_config() == optimizer.get_config()
+    schedule = keras.optimizers.schedules.InverseTimeDecay(0.5, 1, 0.25)
+    own = keras.optimizers.SGD(schedule)
+    with pytest.raises(TypeError, match="not settable"):
+        own.learning_rate = 0.1
+
+
+def test_a_decay_and_a_callback_that_sets_the_rate(blobs, tmp_path):
+    x, y = blobs[0][:48], blobs[1][:48]
+    model = _model(optimizer=keras.optimizers.SGD(lr=0.1, decay=0.01, momentum=0.9))
+    rates = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 * 0.5**epoch)
+    told = {"shuffle": False, "verbose": 0, "callbacks": [rates], "batch_size": 16}
+    history = model.fit(x, y, epochs=2, **told).history
+    assert history["lr"] == pytest.approx([0.1, 0.05])
+
+    # As Keras 2 computed: the rate of the epoch, by the steps so far.
+    by_hand = _model(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
+    step = 0
+    for epoch in range(2):
+        for start in range(0, len(x), 16):
+            by_hand.optimizer.learning_rate = 0.1 * 0.5**epoch / (1 + 0.01 * step)
+            by_hand.train_on_batch(x[start : start + 16], y[start : start + 16])
+            step += 1
+    for ours, then in zip(model.get_weights(), by_hand.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, then, rtol=1e-4, atol=1e-6)
+
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert float(loaded.optimizer.learning_rate) == np.float32(0.05)
+    assert int(loaded.optimizer.iterations) == step
+    for ours, then in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ours, then)
 
 
 def test_nadam_with_its_old_schedule():
@@ -180,6 +213,44 @@ def test_layers_in_the_words_of_keras_1():
         layers.Dense(3, init="one", kernel_initializer="zeros")
     with pytest.raises(ValueError, match="Unrecognized keyword arguments passed to Dense"):
         layers.Dense(3, acivation="relu")
+
+
+def test_layers_that_programs_write_and_numbers_of_numpy(recwarn):
+    class Own(layers.Layer):
+        """As programs of TensorFlow 2 write them."""
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight("kernel", [input_shape[-1], 2], initializer="ones")
+
+        def call(self, inputs):
+            self.add_loss(keras.ops.sum(self.kernel), inputs=inputs)
+            return keras.ops.matmul(inputs, self.kernel)
+
+    classes = np.max(np.array([1, 2]))
+    model = keras.Sequential([layers.Dense(classes + 1, input_shape=(4,)), Own()])
+    assert model.output_shape == (None, 2)
+    assert model.layers[1].kernel.name == "kernel"
+    model(np.ones((1, 4)))
+    assert [float(loss) for loss in model.losses] == [6.0]
+    assert type(model.layers[0].get_config()["units"]) is int
+    assert not [each for each in recwarn if "input_shape" in str(each.message)]
+
+
+def test_a_tensor_that_is_added_to_the_losses_of_a_model(tmp_path):
+    start = keras.Input((3,))
+    hidden = layers.Dense(2)(start)
+    model = keras.Model(start, layers.Dense(3)(hidden))
+    model.add_loss(keras.ops.mean(keras.ops.square(hidden), axis=-1))
+    model.add_loss(0.5 * keras.ops.mean(keras.losses.mean_squared_error(start, model.outputs[0])))
+    model.compile("sgd")
+    x = np.random.default_rng(0).random((8, 3)).astype("float32")
+    inner = np.asarray(keras.Model(start, hidden)(x))
+    then = np.mean(inner**2) + 0.5 * np.mean((x - np.asarray(model(x))) ** 2)
+    assert model.evaluate(x, verbose=0) == pytest.approx(then, rel=1e-5)
+    assert model.fit(x, epochs=2, verbose=0).history["loss"][1] < then
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert again.evaluate(x, verbose=0) == pytest.approx(model.evaluate(x, verbose=0))
 
 
 def test_layers_keep_what_they_are_in_a_configuration():
@@ -381,8 +452,7 @@ def test_a_run_knows_the_old_names(blobs, tmp_path, monkeypatch):
                 keras.callbacks.EarlyStopping(monitor="acc", patience=50),
                 keras.callbacks.ReduceLROnPlateau(monitor="val_acc", epsilon=0.01, patience=50),
                 [keras.callbacks.TensorBoard("logs", write_grads=True)],
-            ],
-            model,
+            ]
         )
 
     made = callbacks()

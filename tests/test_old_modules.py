@@ -103,7 +103,7 @@ def _finds_nothing(name, parent):
 
 
 def test_each_class_and_function_in_the_table_is_gone_and_found():
-    for path in [*old_members._MOVED, *old_members._CALLED]:
+    for path in [*old_members.MOVED, *old_members._CALLED]:
         module, _, name = path.rpartition(".")
         assert name not in vars(sys.modules.get(module, keras)), path
         assert getattr(imports.import_module(module), name) is not None
@@ -316,8 +316,14 @@ def test_what_else_of_tensorflow_is_used_is_told_at_its_line():
 
 
 @without_tensorflow
-def test_what_of_tensorflow_has_an_honest_answer_is_there():
+def test_what_of_tensorflow_has_an_honest_answer_is_there(tmp_path):
     tf = run("import tensorflow as tf")["tf"]
+    assert tf.losses.MeanSquaredError is keras.losses.MeanSquaredError
+    assert tf.train.latest_checkpoint(str(tmp_path)) is None
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "cp-\\"2.ckpt"\n')
+    assert tf.train.latest_checkpoint(str(tmp_path)) is None
+    (tmp_path / 'cp-"2.ckpt.index').touch()
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / 'cp-"2.ckpt')
     assert tf.__version__.startswith("2.16.0")
     assert tf.nn.relu is keras.activations.relu
     assert tf.executing_eagerly()

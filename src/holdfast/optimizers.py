@@ -1,6 +1,7 @@
-"""The optimizer that Keras 3 no longer has: Nadam as it was until Keras 2.10.
+"""What Keras 3 no longer has of optimizers: Nadam as it was until Keras 2.10, and `decay=`.
 
-Owns its numbers. Which file asks for it, `formats.legacy.optimizers` knows.
+Owns Nadam's numbers, and which variables of an optimizer with a decay are in files. Which file asks
+for this Nadam, `formats.legacy.optimizers` knows; how the rate decays, `compat.old_decay`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,23 @@ import keras
 from keras import ops
 
 _DECAY = 0.96
+DECAY = "holdfast_decay"
+"""By this name an optimizer has the decay that it was made with."""
+
+
+def decay_of(optimizer: Any) -> float:
+    """Return the decay that an optimizer was made with, and 0 where it has none."""
+    return float(vars(optimizer).get(DECAY, 0.0))
+
+
+def saved_variables(optimizer: Any) -> list[Any]:
+    """Return an optimizer's variables that files hold.
+
+    All, but for the rate of one with a decay: its configuration has a schedule there.
+    """
+    rate = f"{optimizer.name}/learning_rate"
+    decays = decay_of(optimizer) != 0
+    return [v for v in optimizer.variables if not (decays and v.path == rate)]
 
 
 @keras.saving.register_keras_serializable(package="holdfast", name="SlowNadam")

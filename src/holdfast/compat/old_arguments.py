@@ -3,9 +3,7 @@
 Owns the arguments and names of optimizers and regularizers. Leaves those of layers to `old_layers`
 and `old_inputs`, of callbacks to `old_callbacks` and of models to `old_methods`.
 
-`decay` divides the rate by `1 + decay * iterations`, as `InverseTimeDecay` of today's Keras does.
-A rate that follows a schedule cannot be set, by today's Keras: a program that has both a decay and
-something that sets the rate is told so.
+How a rate decays is `old_decay`'s.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from typing import Any
 import keras
 
 from holdfast import keras_private
-from holdfast.compat import old_inputs, old_layers
+from holdfast.compat import old_decay, old_inputs, old_layers
 from holdfast.compat.old import Old, met
 from holdfast.compat.patches import Patches
 from holdfast.compat.translating import Arguments, rename, translate
@@ -33,8 +31,8 @@ DECAY = Old(
     "optimizers' decay=",
     "Keras 2.11",
     "learning_rate=keras.optimizers.schedules.InverseTimeDecay(rate, 1, decay)",
-    "the rate is divided by 1 + decay * iterations, as it was; a callback that sets the rate is "
-    "refused, since a schedule cannot be set",
+    "each step divides the rate by 1 + decay * iterations, as it did; callbacks may set the rate; "
+    "files have the schedule",
 )
 EPSILON = Old(
     "optimizers' epsilon=None",
@@ -52,7 +50,7 @@ ATTRIBUTE = Old(
     "optimizer.lr",
     "Keras 3.0",
     "optimizer.learning_rate",
-    "gets and sets the learning rate; with decay=, gets what the rate began with",
+    "gets and sets the learning rate",
 )
 STRENGTH = Old(
     "keras.regularizers.l2(l=), l1(l=)",
@@ -61,7 +59,7 @@ STRENGTH = Old(
     "renamed",
 )
 LOWER = Old(
-    "keras.optimizers.adam, sgd, rmsprop and the like",
+    "keras.optimizers.adam(…), sgd(…), rmsprop(…) and the like",
     "Keras 2.4",
     "keras.optimizers.Adam, SGD, RMSprop",
     "makes what the class of today makes",
@@ -82,6 +80,7 @@ def put(patches: Patches) -> None:
     """Let optimizers take what they took, and layers too."""
     old_inputs.put(patches)
     old_layers.put(patches)
+    old_decay.put(patches)
     for kind in _kinds():
         translate(patches, kind, "__init__", _arguments)
     for regularizer in (keras.regularizers.L1, keras.regularizers.L2):
@@ -91,13 +90,6 @@ def put(patches: Patches) -> None:
         for name, kind_name in _LOWER.items():
             if name not in vars(module):
                 patches.set(module, name, _lower(name, getattr(keras.optimizers, kind_name)))
-
-
-def has_decay(optimizer: Any) -> bool:
-    """Return whether an optimizer's rate decays as `decay=` had it, so that it cannot be set."""
-    schedule = keras_private.schedule(optimizer)
-    kind = keras.optimizers.schedules.InverseTimeDecay
-    return isinstance(schedule, kind) and schedule.decay_steps == 1
 
 
 def _kinds() -> list[type]:
@@ -122,12 +114,22 @@ def _arguments(optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         args = args[:2]
     if type(optimizer) is keras.optimizers.Nadam and "schedule_decay" in kwargs:
         _slow(optimizer, kwargs)
-    decay = kwargs.pop("decay", None)
-    return _decaying(type(optimizer), args, kwargs, float(decay)) if decay else (args, kwargs)
+    told = old_decay.from_file(args[0] if args else kwargs.get("learning_rate"))
+    if told is not None:
+        rate, decay = told
+        if args:
+            args = (rate, *args[1:])
+        else:
+            kwargs["learning_rate"] = rate
+        old_decay.begin(optimizer, decay)
+    elif decay := kwargs.pop("decay", None):
+        _decaying(optimizer, args, kwargs, float(decay))
+    return args, kwargs
 
 
-def _decaying(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any], decay: float) -> Arguments:
+def _decaying(optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], decay: float) -> None:
     met(DECAY)
+    kind = type(optimizer)
     default = inspect.signature(kind).parameters.get("learning_rate")
     rate = args[0] if args else kwargs.get("learning_rate", default.default if default else None)
     if not isinstance(rate, (int, float)):
@@ -135,10 +137,7 @@ def _decaying(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any], decay: 
             f"{kind.__name__}(decay={decay:g}) has learning_rate={rate!r}, and a decay is of a "
             "number: leave decay= out"
         )
-    schedule = keras.optimizers.schedules.InverseTimeDecay(float(rate), 1, decay)
-    if args:
-        return (schedule, *args[1:]), kwargs
-    return args, {**kwargs, "learning_rate": schedule}
+    old_decay.begin(optimizer, decay)
 
 
 def _slow(optimizer: Any, kwargs: dict[str, Any]) -> None:
@@ -167,8 +166,6 @@ def _lower(name: str, kind: type) -> Any:
 
 def _rate(optimizer: Any) -> Any:
     met(ATTRIBUTE)
-    if has_decay(optimizer):
-        return keras_private.schedule(optimizer).initial_learning_rate  # type: ignore[union-attr]
     return optimizer.learning_rate
 
 

@@ -172,6 +172,25 @@ _SINCE = {
     "set_image_dim_ordering": "Keras 2.4",
     "set_session": "Keras 2.13",
 }
+# What is not the same as it was.
+_DOES = {
+    "dropout": "does the same, with Keras's random numbers",
+    "function": "computes by a model of these tensors; updates= is an error that says so",
+    "get_session": "an error that says so",
+    "gradients": "an error that names them",
+    "in_test_phase": "gives the second of its arguments where training= is true, else the first",
+    "in_train_phase": "gives the first of its arguments where training= is true, else the second",
+    "learning_phase": "gives 0; among the inputs of K.function it says whether to train",
+    "placeholder": "makes one",
+    "print_tensor": "prints the values when they are known",
+    "random_bernoulli": "does the same, with Keras's random numbers",
+    "random_binomial": "does the same, with Keras's random numbers",
+    "random_normal": "does the same, with Keras's random numbers",
+    "random_normal_variable": "does the same, with Keras's random numbers",
+    "random_uniform": "does the same, with Keras's random numbers",
+    "random_uniform_variable": "does the same, with Keras's random numbers",
+    "truncated_normal": "does the same, with Keras's random numbers",
+}
 
 
 def put(patches: Patches) -> None:
@@ -212,7 +231,8 @@ def _said(row: Old, function: _Function) -> _Function:
 
 
 def _row(name: str, today: str) -> Old:
-    does = "nothing" if _OTHERS.get(name, ("", ""))[0] is state.nothing else "does the same"
+    function = _OTHERS.get(name, (None, ""))[0]
+    does = "does nothing" if function is state.nothing else _DOES.get(name, "does the same")
     return Old(f"K.{name}", _SINCE.get(name, "Keras 3.0"), today, does)
 
 

@@ -8,8 +8,9 @@ Leaves what metrics are called to `old_logs`.
 from __future__ import annotations
 
 import functools
-import importlib.machinery
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,12 +18,11 @@ import keras
 from holdfast import keras_private
 from holdfast.arguments import count
 from holdfast.callbacks import early_stopping, model_checkpoint
-from holdfast.compat import old_logs
+from holdfast.compat import old_logs, saving
 from holdfast.compat.old import Old, met, place, say
-from holdfast.compat.old_arguments import has_decay
 from holdfast.compat.patches import Patches
 from holdfast.compat.translating import Arguments, translate
-from holdfast.errors import PlanError
+from holdfast.formats import writing
 
 PERIOD = Old(
     "ModelCheckpoint(period=n)",
@@ -55,7 +55,6 @@ TENSORBOARD = Old(
     "ignored, as in Keras 2",
 )
 _BOARDS = ("batch_size", "write_grads", "embeddings_layer_names", "embeddings_data")
-_SETTERS = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 
 
 class ModelCheckpoint(model_checkpoint.ModelCheckpoint):
@@ -87,6 +86,8 @@ class ModelCheckpoint(model_checkpoint.ModelCheckpoint):
         if options is not None:
             met(OPTIONS)
         self._since = 0
+        if not kwargs.get("save_weights_only", args[4:5] == (True,)):
+            self._form = _whole_model(kwargs.get("filepath", args[0] if args else ""))
         super().__init__(*args, **kwargs)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -112,15 +113,11 @@ class EarlyStopping(early_stopping.EarlyStopping):
     """Holdfast's, which takes what Keras's takes."""
 
 
-def today(callbacks: Any, model: Any) -> list[Any]:
+def today(callbacks: Any) -> list[Any]:
     """Return the callbacks of a call of fit that a run trains with.
 
     Args:
         callbacks: as they were given: one, a list, nested lists, a `CallbackList` or None.
-        model: the one that is trained.
-
-    Raises:
-        PlanError: one sets the learning rate, and the optimizer has a decay.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
@@ -128,20 +125,23 @@ def today(callbacks: Any, model: Any) -> list[Any]:
     for callback in keras.tree.flatten(callbacks) if callbacks else []:
         if isinstance(callback, keras.callbacks.BackupAndRestore):
             _say("BackupAndRestore is left out: the run itself does what it does, to the step")
-        elif isinstance(callback, keras.callbacks.TensorBoard) and not _has_tensorflow():
+        elif isinstance(callback, keras.callbacks.TensorBoard) and not writing.has_tensorflow():
             _say(
                 "TensorBoard is left out: it writes by TensorFlow, which is not installed. "
                 "`holdfast show` and `plot` have the run's curves"
             )
         else:
             found.append(callback)
-    setter = next((callback for callback in found if isinstance(callback, _SETTERS)), None)
-    if setter is not None and has_decay(getattr(model, "optimizer", None)):
-        raise PlanError(
-            f"{type(setter).__name__} sets the learning rate, and the optimizer has decay=, which "
-            "today is a schedule that cannot be set: leave decay= out, or the callback"
-        )
     return found
+
+
+def _whole_model(filepath: Any) -> str | None:
+    """Return the format of a whole model's file where its name says none, such as a folder's."""
+    path = Path(os.fspath(filepath))
+    if writing.ending_of(path) in (".keras", ".h5", ".hdf5", ".safetensors"):
+        return None
+    met(saving.SAVED_MODEL)
+    return "h5"
 
 
 def rename(callbacks: Sequence[Any], model: Any) -> None:
@@ -201,11 +201,6 @@ def _board(callback: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Argu
 def _say(text: str) -> None:
     """Say something once a process."""
     say(f"{place()}{text}")
-
-
-def _has_tensorflow() -> bool:
-    # Not importlib.util.find_spec: a stand-in of that name may be imported.
-    return importlib.machinery.PathFinder.find_spec("tensorflow") is not None
 
 
 ROWS = (PERIOD, LOADS, OPTIONS, PLATEAU, TENSORBOARD)

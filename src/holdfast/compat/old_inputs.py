@@ -7,6 +7,7 @@ Owns `batch_input_shape=`, `input_length=`, `weights=` and others that every lay
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from holdfast.compat.old import Old, met
 from holdfast.compat.patches import Patches
 from holdfast.compat.translating import Arguments, rename, standing_for, translate
 from holdfast.errors import PlanError
+from holdfast.layers import AddLoss
 
 CONSUME = Old(
     "recurrent layers' consume_less=",
@@ -43,7 +45,7 @@ LENGTH = Old(
     "taken as the input's shape",
 )
 INPUT_DTYPE = Old(
-    "layers' input_dtype=",
+    "layers' input_dtype=, but of InputLayer",
     "Keras 2.4",
     "keras.Input(…, dtype=)",
     "dropped: the data's own type counts",
@@ -53,6 +55,24 @@ WEIGHTS = Old(
     "Keras 3.0",
     "layer.set_weights(…) once it is built",
     "the layer begins with them",
+)
+ADD_LOSS = Old(
+    "layer.add_loss(loss, inputs=)",
+    "Keras 3.0",
+    "layer.add_loss(loss)",
+    "dropped: the loss is of the call that adds it",
+)
+ADD_WEIGHT = Old(
+    "add_weight('kernel', shape) of layers and metrics",
+    "Keras 3.0",
+    "add_weight(name='kernel', shape=shape)",
+    "taken so",
+)
+MODEL_LOSS = Old(
+    "model.add_loss(tensor)",
+    "Keras 3.0",
+    "layer.add_loss in the call of a layer of the model",
+    "adds it by a layer after the model's output, as Keras 2 did (holdfast.layers.AddLoss)",
 )
 INPUTS = Old(
     "Model(input=, output=)",
@@ -91,7 +111,10 @@ def _put_every_layer(patches: Patches) -> None:
             del kwargs["time_major"]
         _input(self, kwargs)
         size = kwargs.pop("batch_size", None)
-        plain(self, *args, **kwargs)
+        with warnings.catch_warnings():
+            # It works, and is said once a layer, of this line instead of the program's.
+            warnings.filterwarnings("ignore", "Do not pass an `input_shape`")
+            plain(self, *args, **kwargs)
         if size is not None and ("input_shape" in kwargs or "input_dim" in kwargs):
             met(BATCH_SHAPE)
             shape = kwargs.get("input_shape") or (kwargs["input_dim"],)
@@ -101,6 +124,9 @@ def _put_every_layer(patches: Patches) -> None:
             _begin_with(self, weights)
 
     patches.set(layer, "__init__", init)
+    translate(patches, layer, "add_loss", _of_add_loss)
+    for owner in (layer, keras.metrics.Metric):
+        translate(patches, owner, "add_weight", _of_add_weight)
 
 
 def _input(layer: Any, kwargs: dict[str, Any]) -> None:
@@ -117,6 +143,21 @@ def _input(layer: Any, kwargs: dict[str, Any]) -> None:
         met(BATCH_SHAPE)
         kwargs["batch_size"], *shape = kwargs.pop("batch_input_shape")
         kwargs["input_shape"] = tuple(shape)
+
+
+def _of_add_loss(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    if "inputs" in kwargs or len(args) > 1:
+        met(ADD_LOSS)
+        kwargs.pop("inputs", None)
+    return args[:1], kwargs
+
+
+def _of_add_weight(owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    if args and isinstance(args[0], str):
+        met(ADD_WEIGHT)
+        kwargs |= dict(zip(["name", "shape"], args, strict=False))
+        args = ()
+    return args, kwargs
 
 
 def _is_over_time(layer: Any) -> bool:
@@ -161,9 +202,22 @@ def _put_models(patches: Patches) -> None:
         return new(kind, *args, **_functional(None, args, kwargs)[1])
 
     patches.set(sequential, "add", added)
+    patches.set(keras_private.Functional, "add_loss", _add_loss)
     patches.set(model, "__new__", staticmethod(made))
     for kind in (keras_private.Functional, model):
         translate(patches, kind, "__init__", _functional)
+
+
+def _add_loss(self: Any, loss: Any, inputs: Any = None) -> None:
+    """Add a tensor of a model to its losses, by a layer after its first output."""
+    met(MODEL_LOSS)
+    for part in loss if isinstance(loss, (list, tuple)) else [loss]:
+        first, *others = self.outputs
+        outputs = [AddLoss()(first, part), *others]
+        starts = self.inputs if len(self.inputs) > 1 else self.inputs[0]
+        ends = outputs if others else outputs[0]
+        # The model itself is another now, which the program goes on with.
+        keras_private.Functional.__init__(self, starts, ends, name=self.name)
 
 
 def _functional(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -172,4 +226,15 @@ def _functional(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ar
     return args, kwargs
 
 
-ROWS = (CONSUME, WITHOUT, BATCH_SHAPE, LENGTH, INPUT_DTYPE, WEIGHTS, INPUTS)
+ROWS = (
+    CONSUME,
+    WITHOUT,
+    BATCH_SHAPE,
+    LENGTH,
+    INPUT_DTYPE,
+    WEIGHTS,
+    INPUTS,
+    ADD_LOSS,
+    ADD_WEIGHT,
+    MODEL_LOSS,
+)

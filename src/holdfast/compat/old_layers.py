@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from holdfast import keras_private
 from holdfast.compat.old import Old, met
@@ -86,13 +87,19 @@ FORGET = Old(
     "LSTM(forget_bias_init=)",
     _KERAS_1,
     "unit_forget_bias=",
-    'true for "one"',
+    'taken as true where it is "one"',
 )
 STRINGS = Old(
     "'maxnorm', 'nonneg', 'unitnorm', 'l1_l2' as a constraint or regularizer",
     "Keras 3.0",
     "'max_norm', 'non_neg', 'unit_norm', keras.regularizers.L1L2(0.01, 0.01)",
     "taken as today's",
+)
+NUMBERS = Old(
+    "layers with numpy's integers, as in Dense(np.max(y) + 1)",
+    "Keras 3.13",
+    "Dense(int(np.max(y)) + 1)",
+    "taken as Python's",
 )
 
 _STRINGS = frozenset(["maxnorm", "nonneg", "unitnorm", "l1_l2"])
@@ -201,6 +208,7 @@ def _of_layer(
 ) -> Arguments:
     """Translate the arguments of one class of layers."""
     name = kind.__name__
+    args, kwargs = tuple(map(_number, args)), {key: _number(kwargs[key]) for key in kwargs}
     old = by_old_name or not words.keys().isdisjoint(kwargs)
     args, kwargs = _sizes(_DIMENSIONS.get(name, 0), args, kwargs, old=old)
     for word, new in words.items():
@@ -217,6 +225,13 @@ def _of_layer(
             met(STRINGS)
             kwargs[key] = _object(value)
     return args, kwargs
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, np.integer):
+        return value
+    met(NUMBERS)
+    return int(value)
 
 
 def _object(name: str) -> Any:
@@ -306,4 +321,5 @@ ROWS = (
     LENGTH,
     FORGET,
     STRINGS,
+    NUMBERS,
 )

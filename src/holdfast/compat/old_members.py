@@ -2,7 +2,7 @@
 
 Owns the table of them, and the few small functions that stand in. Leaves methods and arguments to
 `old_methods`, `old_arguments` and `old_layers`, the functions of `keras.backend` to `old_backend`,
-and modules to `old_modules`.
+models from a configuration to `reading`, and modules to `old_modules`.
 """
 
 from __future__ import annotations
@@ -71,12 +71,6 @@ FROM_MODELS = Old(
     "keras.Input, keras.layers",
     "the same objects from where they are",
 )
-FROM_CONFIG = Old(
-    "keras.models.model_from_config",
-    "Keras 3.0",
-    "keras.saving.deserialize_keras_object",
-    "makes the model",
-)
 LOSSES = Old(
     "keras.losses.mse, mae, kld and the like",
     "Keras 3.0",
@@ -127,10 +121,10 @@ DATASETS = Old(
     "the same functions from where they are",
 )
 BACKEND = Old(
-    "keras.backend.mean, square, cast and the like",
+    "keras.backend.ctc_batch_cost, conv1d, rnn and the like",
     "Keras 3.0",
-    "keras.ops",
-    "Keras's own function, which it still has for TensorFlow's sake",
+    "keras.ops, keras.layers",
+    "Keras's own function, which needs TensorFlow",
 )
 COUNT = Old(
     "keras.utils.layer_utils.count_params",
@@ -152,12 +146,6 @@ MULTI_GPU = Old(
     "Keras 2.6",
     "keras.distribution.set_distribution(keras.distribution.DataParallel())",
     "an error that says so",
-)
-YAML = Old(
-    "keras.models.model_from_yaml",
-    "Keras 3.0",
-    "keras.models.model_from_json",
-    "an error that says so: such files could run code",
 )
 MATRIX = Old(
     "keras.utils.HDF5Matrix",
@@ -241,7 +229,7 @@ MOVED = {
     "keras.models.Input": (FROM_MODELS, "keras.Input"),
     "keras.models.InputLayer": (FROM_MODELS, "keras.layers.InputLayer"),
     "keras.models.Layer": (FROM_MODELS, "keras.layers.Layer"),
-    "keras.models.model_from_config": (FROM_CONFIG, "keras.saving.deserialize_keras_object"),
+    "keras.models.model_from_config": (None, "keras.saving.deserialize_keras_object"),
     "keras.engine.topology.Container": (None, "keras.Model"),
     "keras.engine.network.Network": (None, "keras.Model"),
     "keras.engine.functional.Functional": (None, "keras.Model"),
@@ -276,7 +264,6 @@ MOVED = {
 
 _REFUSED = {
     "keras.utils.multi_gpu_model": MULTI_GPU,
-    "keras.models.model_from_yaml": YAML,
     "keras.utils.HDF5Matrix": MATRIX,
     "keras.utils.io_utils.HDF5Matrix": MATRIX,
     "keras.utils.OrderedEnqueuer": ENQUEUERS,

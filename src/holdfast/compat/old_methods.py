@@ -1,7 +1,8 @@
 """Methods of models that are gone, and arguments that today's no longer take.
 
 Owns `fit_generator` and the like, `predict_classes`, `nb_epoch=`, and what else of a model older
-programs ask for. Leaves `compile` to `old_compile`, and making `fit` durable to `calls`.
+programs ask for. Leaves `compile` to `old_compile`, lists as data to `old_data`, and making `fit`
+durable to `calls`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from holdfast import keras_private
 from holdfast.compat import old_compile, old_logs
 from holdfast.compat.old import Old, met
+from holdfast.compat.old_data import arrays, with_arrays
 from holdfast.compat.patches import Patches
 from holdfast.compat.translating import Arguments, rename, translate
 from holdfast.errors import PlanError, UnknownArgumentError, did_you_mean
@@ -86,7 +88,6 @@ ENDS = Old(
     "model.inputs[0], model.outputs[0]",
     "returns these",
 )
-
 _DROPPED = {
     "workers": WORKERS,
     "use_multiprocessing": WORKERS,
@@ -128,7 +129,7 @@ def fit_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, An
         PlanError: one that was given twice.
     """
     kwargs = _current(kwargs)
-    signature = inspect.signature(keras.Model.fit)
+    signature = fit_signature()
     known = [name for name in signature.parameters if name != "self"]
     for name in kwargs:
         if name not in known:
@@ -140,7 +141,13 @@ def fit_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, An
         bound = signature.bind_partial(None, *args, **kwargs)
     except TypeError as error:
         raise PlanError(f"fit: {error}") from None
-    return {name: value for name, value in bound.arguments.items() if name != "self"}
+    given = {name: value for name, value in bound.arguments.items() if name != "self"}
+    return with_arrays(given)
+
+
+def fit_signature() -> inspect.Signature:
+    """Return the signature of Keras's own fit, whatever stands in the place of `Model.fit`."""
+    return inspect.signature(super(keras.Model, keras.Model).fit)
 
 
 def put(patches: Patches) -> None:
@@ -182,7 +189,7 @@ def _current(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_method(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    return args, _current(kwargs)
+    return tuple(arrays(value) for value in args), with_arrays(_current(kwargs))
 
 
 def _fit_generator(

@@ -55,6 +55,7 @@ _PARTS = {
             ".nn",
             ".random",
             ".test",
+            ".train",
             ".version",
         )
     ),

@@ -7,8 +7,11 @@ Owns the table of them. Leaves the modules they are in, and the error about all 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from holdfast.compat.imports import import_module
@@ -54,6 +57,18 @@ EAGER = Old(
     SINCE,
     "nothing",
     "answers that it is so",
+)
+SHORT = Old(
+    "tf.losses, tf.metrics, tf.optimizers, tf.initializers",
+    SINCE,
+    "keras.losses, keras.metrics, keras.optimizers, keras.initializers",
+    "Keras's modules of these names, as TensorFlow 2 had them",
+)
+LATEST = Old(
+    "tf.train.latest_checkpoint",
+    SINCE,
+    "the path that was saved to",
+    "reads the file named checkpoint, as TensorFlow does",
 )
 VERSION = Old(
     "tf.__version__",
@@ -115,12 +130,30 @@ def _nothing(*_: Any, **__: Any) -> None:
     """Do nothing."""
 
 
+def _latest_checkpoint(checkpoint_dir: str, latest_filename: str | None = None) -> str | None:
+    """Return the newest checkpoint of a folder, or None where there is none."""
+    folder = Path(checkpoint_dir)
+    try:
+        text = (folder / (latest_filename or "checkpoint")).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r'^model_checkpoint_path: "(.*)"$', text, re.MULTILINE)
+    if found is None:
+        return None
+    path = os.path.join(checkpoint_dir, re.sub(r"\\(.)", r"\1", found[1]))
+    return path if os.path.exists(f"{path}.index") else None
+
+
 def _set_verbosity(level: int) -> None:
     logging.getLogger("tensorflow").setLevel(level)
 
 
 def _is(value: Any) -> Callable[[], Any]:
     return lambda: value
+
+
+def _module(name: str) -> Callable[[], Any]:
+    return lambda: import_module(name)
 
 
 _ACTIVATIONS = (
@@ -141,6 +174,11 @@ VALUES: dict[str, tuple[Old, Callable[[], Any]]] = {
     },
     "config.list_physical_devices": (DEVICES, _is(_devices)),
     "config.experimental.list_physical_devices": (DEVICES, _is(_devices)),
+    **{
+        name: (SHORT, _module(f"keras.{name}"))
+        for name in ("losses", "metrics", "optimizers", "initializers")
+    },
+    "train.latest_checkpoint": (LATEST, _is(_latest_checkpoint)),
     "test.is_gpu_available": (DEVICES, _is(_has_gpu)),
     "test.gpu_device_name": (DEVICES, _is(_gpu_name)),
     "config.experimental.set_memory_growth": (MEMORY, _is(_nothing)),

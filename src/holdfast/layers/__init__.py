@@ -9,6 +9,7 @@ from holdfast.layers.activations import (
     ThresholdedReLU,
     old_hard_sigmoid,
 )
+from holdfast.layers.add_loss import AddLoss
 from holdfast.layers.attention import MultiHeadAttention
 from holdfast.layers.convolution import SeparableConv1D
 from holdfast.layers.dense import Highway, MaxoutDense
@@ -18,6 +19,7 @@ from holdfast.layers.random_size import RandomCrop, RandomHeight, RandomWidth
 from holdfast.layers.recurrent import Bidirectional
 
 __all__ = [
+    "AddLoss",
     "Bidirectional",
     "Highway",
     "LocallyConnected1D",

@@ -224,6 +224,8 @@ def _rate(rate: Json, decay: Json, custom: Collection[str]) -> Json:
         "initial_learning_rate": start,
         "decay_steps": 1,
         "decay_rate": _value("decay", decay),
+        # Tells it from a schedule that somebody chose: see `holdfast.optimizers.DECAY`.
+        "name": "holdfast_decay",
     }
     return made("keras.optimizers.schedules", "InverseTimeDecay", config)
 

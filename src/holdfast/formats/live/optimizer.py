@@ -32,6 +32,7 @@ from holdfast.formats.live.optimizer_state import (
     read_state,
 )
 from holdfast.formats.model_file import ByPath, Entry, ModelFile
+from holdfast.optimizers import saved_variables
 
 # A schedule of momenta is multiplied up to here; then it is nothing.
 _MOST_FACTORS = 20_000
@@ -109,7 +110,7 @@ def _warn(file: ModelFile, optimizer: Any, why: str) -> None:
 
 def _in_place(optimizer: Any, state: State) -> _Plan:
     """Match what Keras 3 saved with the optimizer's variables, as it does itself."""
-    variables = optimizer.variables
+    variables = saved_variables(optimizer)
     if len(state.listed) == _BEFORE_TRAINING:
         variables = variables[:_BEFORE_TRAINING]
     if len(variables) != len(state.listed):

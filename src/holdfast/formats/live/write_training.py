@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from holdfast.formats.legacy.to_keras2 import schedule_of_keras2
 from holdfast.formats.live.describe_objects import slots_of, value_of
+from holdfast.optimizers import saved_variables
 from holdfast.types import Json
 
 # The older optimizers of Keras 2: the arguments that both know, and the slots in its order, by the
@@ -112,8 +113,9 @@ class Training:
 
     def arrays_of_keras3(self) -> Iterator[tuple[str, NDArray[Any]]]:
         """Yield the optimizer's arrays by name, in the order of Keras 3."""
-        names = _distinct(variable.path for variable in self.optimizer.variables)
-        yield from zip(names, map(value_of, self.optimizer.variables), strict=True)
+        variables = saved_variables(self.optimizer)
+        names = _distinct(variable.path for variable in variables)
+        yield from zip(names, map(value_of, variables), strict=True)
 
     def arrays_of_newer_keras2(self) -> Iterator[tuple[str, NDArray[Any]]]:
         """Yield the optimizer's arrays in the order of Keras 2's newer optimizers.

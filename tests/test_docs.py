@@ -77,6 +77,21 @@ def test_commands_of_the_readme(command, readme_folder):
     assert not told
 
 
+def test_what_the_page_of_old_programs_shows(tmp_path):
+    page = (ROOT / "docs" / "old-programs.md").read_text(encoding="utf-8")
+    (tmp_path / "package").mkdir()
+    for name in ("train.py", "package/train.py"):
+        (tmp_path / name).write_text("import sys\nprint('trained', *sys.argv[1:])\n")
+    for command in commands(page):
+        found = run([HOLDFAST, *shlex.split(command)[1:]], tmp_path)
+        assert found.returncode == 0, found.stderr
+        assert found.stdout.startswith("trained") or "--modernize" in command
+    (program,) = blocks(page, "python")
+    (tmp_path / "own.py").write_text(program + "print('on')\n")
+    assert run([sys.executable, "own.py"], tmp_path).stdout == "on\n"
+    assert (tmp_path / "runs" / "own" / "program.json").is_file()
+
+
 def test_the_readme_shows_these_other_commands():
     """What is not a holdfast command: make's, and the installation that the tests run in."""
     other = [command for command in commands(README) if not command.startswith("holdfast")]

@@ -483,6 +483,25 @@ def test_a_run_knows_the_old_names(blobs, tmp_path, monkeypatch):
     assert record.best_epoch == int(np.argmax(history["val_accuracy"]))
 
 
+def test_a_program_s_own_early_stopping_has_what_keras_s_has():
+    class Own(keras.callbacks.EarlyStopping):
+        def on_epoch_end(self, epoch, logs=None):
+            self.wait += self.get_monitor_value(logs) > self.min_delta
+            self.model.stop_training = self.wait > self.patience
+
+    own = Own(monitor="loss", patience=1, min_delta=0.0)
+    ours = keras.callbacks.EarlyStopping(monitor="loss")
+    assert isinstance(own, keras.callbacks.EarlyStopping)
+    assert isinstance(ours, keras.callbacks.EarlyStopping)
+    assert isinstance(ours, holdfast.EarlyStopping)
+    assert not isinstance(own, holdfast.EarlyStopping)
+    assert not isinstance(ours, Own)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(np.ones((4, 2)), np.ones((4, 1)) * 9, epochs=9, verbose=0, callbacks=[own])
+    assert len(history.epoch) == 2
+
+
 def test_a_monitor_without_validation_is_refused_before_the_first_step(blobs, tmp_path):
     x, y = blobs
     callback = keras.callbacks.EarlyStopping(monitor="val_acc")

@@ -109,8 +109,24 @@ class ModelCheckpoint(model_checkpoint.ModelCheckpoint):
         self._since = state.get("since", 0)
 
 
-class EarlyStopping(early_stopping.EarlyStopping):
-    """Holdfast's, which takes what Keras's takes."""
+class _EitherOne(type):
+    """A class whose instances are Holdfast's, and Keras's those of its subclasses."""
+
+    def __instancecheck__(cls, item: object) -> bool:
+        ours = cls is EarlyStopping and isinstance(item, early_stopping.EarlyStopping)
+        return ours or super().__instancecheck__(item)
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping, metaclass=_EitherOne):  # type: ignore[misc]
+    """Holdfast's, which takes what Keras's takes.
+
+    Subclasses are of Keras's: they are written against what is inside it.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is EarlyStopping:
+            return early_stopping.EarlyStopping(*args, **kwargs)
+        return super().__new__(cls)
 
 
 def today(callbacks: Any) -> list[Any]:

@@ -35,7 +35,7 @@ def test_a_changed_program_is_trained_anew_from_the_change_on(lesson, tmp_path):
     text = (PROGRAMS / "e_lesson.py").read_text()
     assert text.count("learning_rate=0.001") == 1
     program.write_text(text.replace("learning_rate=0.001", "learning_rate=0.002"))
-    _, said = finish(folder, program)
+    _, said = finish(folder, program, "--name", "e_lesson")
     after = [run.digest() for run in runs(folder, "e_lesson")]
     assert [then == now for then, now in zip(before, after, strict=True)][:3] == [True, True, False]
     assert [attempts(run) for run in runs(folder, "e_lesson")][2:] == [1] * 5

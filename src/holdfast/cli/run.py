@@ -90,6 +90,7 @@ def run(
         fresh=fresh,
         quiet=quiet,
         take_over=take_over,
+        named=name is not None,
     )
 
 
@@ -103,6 +104,7 @@ def _start(
     fresh: bool,
     quiet: bool,
     take_over: bool,
+    named: bool,
 ) -> None:
     """Become the program's process; with `restarts`, start it and stay beside it."""
     from holdfast.compat.launch import command
@@ -112,7 +114,7 @@ def _start(
     anew = fresh and directory.exists()
     environment = dict(os.environ)
     # Python takes it at the start of a process alone.
-    seed = secrets.randbits(32) if anew else peek_hash_seed(directory, words[0])
+    seed = secrets.randbits(32) if anew else peek_hash_seed(directory, words[0], named=named)
     environment.setdefault("PYTHONHASHSEED", str(seed))
     if backend is not None:
         environment["KERAS_BACKEND"] = backend

@@ -228,22 +228,30 @@ class Program:
             say(f"{self._files.journal} could not be written: {error.strerror}")
 
 
-def peek_hash_seed(directory: Path, script: str) -> int:
+def peek_hash_seed(directory: Path, script: str, *, named: bool) -> int:
     """Return the PYTHONHASHSEED of a program, which is needed before its process begins.
 
     Args:
         directory: of the program.
         script: its file.
+        named: whether the directory was asked for; else it has the script's name.
 
     Raises:
-        RunError: the directory is not the program's own.
+        RunError: the directory is not the program's own, or another script's of the same name.
         DamagedError: its program.json is not what was written.
         OSError: it cannot be written.
     """
     directory = directory.absolute()
     _check_place(directory)
     files.make_directory(directory)
-    return _seeds(directory, script).hash_seed
+    seeds = _seeds(directory, script)
+    if not named and seeds.script not in ("", _seen_from(directory, script)):
+        raise RunError(
+            f"{directory} is that of {os.path.normpath(directory / seeds.script)}. Give "
+            f"{script} a directory of its own with --name, or say that this one is meant: "
+            f"--name {directory.name}"
+        )
+    return seeds.hash_seed
 
 
 def note_death(directory: Path, reason: str, where: str = "") -> None:
@@ -300,31 +308,24 @@ def _check_place(directory: Path) -> None:
 
 
 def _seeds(directory: Path, script: str) -> Seeds:
-    """Return a program's seeds; drawn where there are none yet.
-
-    Raises:
-        RunError: the directory is that of another script of the same name.
-    """
+    """Return a program's seeds; drawn where there are none yet."""
     path = _path(directory)
-    place = os.path.relpath(os.path.abspath(script), directory) if script else ""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         # A process's own cannot be changed any more.
         text = os.environ.get("PYTHONHASHSEED", "")
         hash_seed = int(text) if text.isdecimal() else secrets.randbits(32)
+        place = _seen_from(directory, script) if script else ""
         seeds = Seeds(secrets.randbits(32), hash_seed, place)
         files.replace(path, sealed(asdict(seeds)))
         return seeds
     try:
-        seeds = build(Seeds, unsealed(data, path), lenient=True)
+        return build(Seeds, unsealed(data, path), lenient=True)
     except ValueError as error:
         raise DamagedError(f"{path}: not readable ({error})") from error
-    # Under a name that was asked for, it is what was meant.
-    if place and seeds.script not in ("", place) and Path(script).stem == directory.name:
-        raise RunError(
-            f"{directory} is that of {os.path.normpath(directory / seeds.script)}. Give "
-            f"{script} a directory of its own with --name, or name this one so: "
-            f"--name {directory.name}-2"
-        )
-    return seeds
+
+
+def _seen_from(directory: Path, script: str) -> str:
+    """Return a script's path from a directory: a project that is moved keeps it."""
+    return os.path.relpath(os.path.abspath(script), directory)

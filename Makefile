@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LEGACY_PYTHON ?= $(PYTHON)
 LEGACY := .venv-legacy
 
-.PHONY: demo test test-corpus test-legacy check format bench fuzz soak clean
+.PHONY: demo test test-corpus test-legacy test-turns check format bench fuzz soak clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,10 @@ test-legacy: $(BIN)/.installed $(LEGACY)/.installed
 
 test-corpus: $(BIN)/.installed
 	HOLDFAST_CORPUS=all $(BIN)/python -m pytest tests/test_corpus.py tests/test_going_on.py
+
+# What make test does by turns, all of it.
+test-turns: $(BIN)/.installed
+	HOLDFAST_PROGRAMS=all HOLDFAST_CUTS=all $(BIN)/python -m pytest tests/test_old_programs.py tests/test_power_cut.py
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .

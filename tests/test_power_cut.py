@@ -5,6 +5,7 @@ power_cut), up to a bound, is made anew: the run opens, holds what was promised 
 and goes on to the same end. So a sync or a rename that is taken out must be missed (mutation).
 """
 
+import os
 import random
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ from holdfast.store import disk, files
 from holdfast.store.faults import Faults
 
 SHARED = Path("/dev/shm")
-MOST, STRIDE = 48, 3
+MOST, STRIDE = 48, 6
 
 
 class Killed(BaseException):
@@ -387,12 +388,20 @@ def test_files_miss_each_sync_and_rename(memory):
 
 
 def test_a_training_misses_each_sync_and_rename(memory, expected):
-    """Take out each in turn, by the calls that lead to it: a cut, or a kill and a cut, shows it."""
+    """Take out each in turn, by the calls that lead to it: a cut, or a kill and a cut, shows it.
+
+    All of them with HOLDFAST_CUTS=all; else every second one, this or that by chance.
+    """
     log = logged(whole(memory / "run")).log
     log += logged(lambda course: train(memory / "run", course)).log
     found = sites(log)
     idle = []
-    for number, (site, kind) in enumerate(sorted(found.items())):
+    turn = (
+        slice(None)
+        if os.environ.get("HOLDFAST_CUTS") == "all"
+        else slice(time.time_ns() % 2, None, 2)
+    )
+    for number, (site, kind) in list(enumerate(sorted(found.items())))[turn]:
 
         def omit(item, site=site):
             return item.site == site

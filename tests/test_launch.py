@@ -463,3 +463,24 @@ def test_an_ordinary_program_behaves_as_under_python(tmp_path):
         assert (tmp_path / folder / "curves.png").stat().st_size > 10_000
         assert (tmp_path / folder / "digits.keras").is_file()
     assert (tmp_path / "runs" / "ordinary" / "1-digits").is_dir()
+
+
+def test_workers_of_a_program_that_enables_by_itself(tmp_path):
+    """They import the program, and with it the line that enables."""
+    text = """
+        import multiprocessing
+        import holdfast
+
+        holdfast.enable()
+
+        def double(number):
+            return 2 * number
+
+        if __name__ == "__main__":
+            with multiprocessing.get_context("spawn").Pool(2) as pool:
+                print(pool.map(double, [1, 2]))
+    """
+    write(tmp_path / "train.py", text)
+    for words in ([sys.executable], HOLDFAST):
+        assert run([*words, "train.py"], tmp_path)[0] == "[2, 4]\n"
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["train"]

@@ -104,6 +104,7 @@ def enable(
     if multiprocessing.parent_process() is not None:
         # A worker's process, which has imported the program: the runs are the program's.
         join()
+        return Enabled(None)
     if _in_place is not None and _in_place.launched:  # by `holdfast run`: it has begun already
         return Enabled(_in_place.directory)
     disable()

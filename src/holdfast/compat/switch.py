@@ -101,8 +101,9 @@ def enable(
         holdfast.enable()
         ```
     """
-    if multiprocessing.parent_process() is not None:
-        # A worker's process, which has imported the program: the runs are the program's.
+    # A worker's process imports the program by that name, before it knows of its parent.
+    if "__mp_main__" in sys.modules or multiprocessing.parent_process() is not None:
+        # The runs are the program's.
         join()
         return Enabled(None)
     if _in_place is not None and _in_place.launched:  # by `holdfast run`: it has begun already

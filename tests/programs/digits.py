@@ -17,6 +17,7 @@ parser.add_argument("run")
 parser.add_argument("--epochs", type=int, default=3)
 parser.add_argument("--verbose", type=int, default=0)
 parser.add_argument("--every", type=float, default=0.2)
+parser.add_argument("--every-steps", type=int, help="a checkpoint after so many steps instead")
 parser.add_argument("--slow", type=float, default=0.0, help="seconds each epoch begins later")
 parser.add_argument("--slow-end", type=float, default=0.0, help="seconds on_train_end takes")
 parser.add_argument("--fail-at", type=int, default=-1, help="epoch at whose end a callback fails")
@@ -66,6 +67,8 @@ history = run.fit(
         keras.callbacks.EarlyStopping(patience=50, restore_best_weights=True),
         Slow(),
     ],
-    every=holdfast.Every(seconds=options.every),
+    every=holdfast.Every(steps=options.every_steps)
+    if options.every_steps
+    else holdfast.Every(seconds=options.every),
 )
 print(json.dumps({"digest": run.digest(), "history": history.history, "epoch": history.epoch}))

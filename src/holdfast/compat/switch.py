@@ -102,7 +102,8 @@ def enable(
         ```
     """
     # A worker's process imports the program by that name, before it knows of its parent.
-    if "__mp_main__" in sys.modules or multiprocessing.parent_process() is not None:
+    imported_as = getattr(sys.modules.get("__mp_main__"), "__name__", "")
+    if imported_as == "__mp_main__" or multiprocessing.parent_process() is not None:
         # The runs are the program's.
         join()
         return Enabled(None)

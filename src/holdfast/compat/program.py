@@ -165,13 +165,11 @@ class Program:
 
     def last_began(self, call: int, layout: Layout) -> CallBegan | None:
         """Return how a call began that has a run, or None where the journal does not tell."""
-        events = journal.read(self._files.journal).of(CallBegan)
-        found = [
-            event
-            for event in events
-            if isinstance(event, CallBegan) and (event.call, event.run) == (call, layout.root.name)
-        ]
-        return found[-1] if found else None
+        for event in journal.skim(self._files.journal).newest(CallBegan):
+            assert isinstance(event, CallBegan)
+            if (event.call, event.run) == (call, layout.root.name):
+                return event
+        return None
 
     def position(self) -> tuple[int, int]:
         """Return how far the program is: the call of fit, and the step of its newest checkpoint."""

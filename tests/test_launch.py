@@ -300,8 +300,19 @@ def test_a_program_that_dies_is_started_again(tmp_path):
     assert err == said
 
 
+@pytest.fixture
+def heeding():
+    """Signals reach what is started, though the tests may run where they are ignored (nohup)."""
+    before = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGINT)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_stops_the_program_well_and_for_good(number, tmp_path):
+def test_a_signal_stops_the_program_well_and_for_good(number, heeding, tmp_path):
     process = supervised(tmp_path, "it", "wait,0", 3)
     for line in ("wait\n", "ready\n"):
         assert process.stdout.readline() == line
@@ -320,7 +331,7 @@ def test_a_signal_ends_the_waiting(tmp_path):
     assert time.monotonic() - began < 0.8
 
 
-def test_ctrl_c_reaches_the_program_once(tmp_path):
+def test_ctrl_c_reaches_the_program_once(heeding, tmp_path):
     write(tmp_path / "train.py", DIES)
     process, terminal = pty.fork()
     if process == 0:

@@ -6,12 +6,17 @@ BIN := $(VENV)/bin
 # Keras 2.15, in a Python that TensorFlow 2.15 knows: make test-legacy LEGACY_PYTHON=python3.11
 LEGACY_PYTHON ?= $(PYTHON)
 LEGACY := .venv-legacy
+TORCH := .venv-torch
+TENSORFLOW := .venv-tensorflow
+PIP := -m pip install --quiet --disable-pip-version-check
+# What is tested on PyTorch and TensorFlow as on JAX: engines, sources, callbacks, going on.
+ANYWHERE := tests/backends tests/test_exact.py tests/test_rollback.py
 
-.PHONY: demo test test-corpus test-legacy test-turns check format bench fuzz soak clean
+.PHONY: demo test test-backends test-corpus test-legacy test-turns check format bench fuzz soak clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP) --editable '.[dev]'
 	touch $@
 
 demo: $(BIN)/.installed
@@ -20,9 +25,27 @@ demo: $(BIN)/.installed
 test: $(BIN)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# torch first, in this version: its build for the processor, without CUDA.
+$(TORCH)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(TORCH)
+	$(TORCH)/bin/python $(PIP) torch==2.13.0
+	$(TORCH)/bin/python $(PIP) torchdata --editable '.[dev,torch]'
+	touch $@
+
+$(TENSORFLOW)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(TENSORFLOW)
+	$(TENSORFLOW)/bin/python $(PIP) --editable '.[dev,tensorflow]'
+	touch $@
+
+test-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed
+	KERAS_BACKEND=torch $(TORCH)/bin/python -m pytest -n 2 --dist loadfile $(ANYWHERE)
+	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python -m pytest -n 2 --dist loadfile $(ANYWHERE)
+	KERAS_BACKEND=jax $(TORCH)/bin/python -m pytest -n 2 --dist loadfile tests/backends
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 --dist loadfile tests/backends
+
 $(LEGACY)/.installed:
 	$(LEGACY_PYTHON) -m venv $(LEGACY)
-	$(LEGACY)/bin/python -m pip install --quiet --disable-pip-version-check tensorflow-cpu==2.15.1
+	$(LEGACY)/bin/python $(PIP) tensorflow-cpu==2.15.1
 	touch $@
 
 test-legacy: $(BIN)/.installed $(LEGACY)/.installed
@@ -60,4 +83,4 @@ soak: $(BIN)/.installed
 	$(BIN)/python bench/soak.py $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf $(VENV) $(LEGACY) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(LEGACY) $(TORCH) $(TENSORFLOW) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

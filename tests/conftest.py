@@ -1,4 +1,4 @@
-"""What all tests share: JAX as backend, a cache of compiled programs of their own, real digits."""
+"""What all tests share: JAX as backend unless another is set, a cache of compiled programs of their own, real digits."""
 
 import multiprocessing
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 # Before anything imports keras or jax, here or in the child processes of tests.
 _CACHE = tempfile.TemporaryDirectory(prefix="holdfast-tests-")
 os.environ["HOLDFAST_CACHE"] = _CACHE.name
-os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import numpy as np
 import pytest

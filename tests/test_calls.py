@@ -379,19 +379,42 @@ def test_a_model_with_a_fit_of_its_own_is_durable_too(start):
 
 
 def test_what_cannot_be_kept_is_trained_by_keras_and_said(start, tmp_path):
-    def batches():
-        while True:
-            yield np.ones((4, 6)), np.ones((4, 1))
+    class Own(keras.Sequential):
+        def make_train_function(self, force=False):
+            return super().make_train_function(force)
 
     def program():
-        model = model_of()
-        model.fit(batches(), steps_per_epoch=3, epochs=2, verbose=0)
-        return model.fit(np.ones((8, 6)), np.ones((8, 1)), verbose=0).history
+        own = Own([keras.Input((6,)), layers.Dense(1)])
+        own.compile("sgd", "mse")
+        own.fit(np.ones((8, 6)), np.ones((8, 1)), verbose=0)
+        return model_of().fit(np.ones((8, 6)), np.ones((8, 1)), verbose=0).history
 
     first = start(program)
     assert "call 1 of fit is trained by Keras alone and not kept" in start.said
     assert start(program) == first
     assert [path.name[:2] for path in (tmp_path / "runs" / "train").glob("*-*")] == ["2-"]
+
+
+def test_a_generator_s_training_is_kept(start):
+    drawn = []
+
+    def batches():
+        while True:
+            drawn.append(1)
+            yield np.random.rand(4, 6), np.random.rand(4, 1)
+
+    def program():
+        model = model_of()
+        history = model.fit(
+            batches(), steps_per_epoch=3, epochs=2, validation_data=batches(), validation_steps=1
+        )
+        return history.history, model.get_weights()[0].tolist()
+
+    first = start(program)
+    assert len(drawn) >= 2 * 3 + 2
+    drawn.clear()
+    assert start(program) == first
+    assert len(drawn) == 2, "nothing but the first batches, for their shapes"
 
 
 def test_a_training_within_a_callback_is_part_of_the_call(start, tmp_path):

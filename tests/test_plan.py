@@ -72,19 +72,9 @@ def test_bad_rules(rules, message):
         holdfast.Keep(last=0)
 
 
-class Batches(keras.utils.PyDataset):
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, index):
-        return np.zeros((4, 6)), np.zeros(4)
-
-
 @pytest.mark.parametrize(
     ("x", "named"),
     [
-        (Batches(), "Batches"),
-        ((item for item in range(3)), "generator"),
         ([[1.0, 2.0], [3.0, 4.0]], "float"),
         (np.array(["a", "b"]), "type <U1"),
         (np.float32(3), "numpy.float32"),

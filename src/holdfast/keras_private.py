@@ -3,6 +3,9 @@
 | what | why |
 | --- | --- |
 | `ArrayDataAdapter` | checks and packs x, y and weights exactly as `Model.fit` does |
+| `is_tf_dataset`, `is_torch_dataloader`, `is_grain_dataset` | what x is; imports none of them |
+| `class_weight_to_sample_weights` | the same weights for a batch's samples as `Model.fit` |
+| `make_class_weight_map_fn` | the same for a tf.data.Dataset |
 | `train_validation_split` | the same split as `Model.fit` |
 | `Model._symbolic_build` | builds model, metrics and optimizer from a batch's shapes |
 | `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
@@ -30,6 +33,7 @@
 | `model_from_json` | Keras's own, while `keras.models` has Holdfast's |
 | the objects of a `custom_object_scope` | what a configuration may name |
 | `MeanMetricWrapper._fn` | a program's own function among the metrics |
+| `Distribution._is_multi_process` | whether one process has all of the devices |
 | `module_utils.tensorflow` | Keras finds out once whether there is TensorFlow |
 
 Owns nothing else. Imports Keras: import this module where it is used.
@@ -55,8 +59,15 @@ from keras.src.optimizers.schedules.learning_rate_schedule import LearningRateSc
 from keras.src.random import seed_generator
 from keras.src.saving import saving_api, saving_lib
 from keras.src.trainers.compile_utils import CompileMetrics, MetricsList
+from keras.src.trainers.data_adapters import (
+    is_grain_dataset,
+    is_tf_dataset,
+    is_torch_dataloader,
+)
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+from keras.src.trainers.data_adapters.data_adapter_utils import class_weight_to_sample_weights
+from keras.src.trainers.data_adapters.tf_dataset_adapter import make_class_weight_map_fn
 from keras.src.utils import module_utils, python_utils
 from keras.src.utils.naming import to_snake_case
 from keras.src.utils.python_utils import pythonify_logs
@@ -67,9 +78,11 @@ __all__ = [
     "CompileMetrics",
     "Functional",
     "MetricsList",
+    "all_layers",
     "attach",
     "build",
     "claimed",
+    "class_weight_to_sample_weights",
     "compiled_with",
     "deferred",
     "epoch_logs",
@@ -78,6 +91,10 @@ __all__ = [
     "get_global_seed_generator",
     "initialize",
     "is_empty",
+    "is_grain_dataset",
+    "is_multi_process",
+    "is_tf_dataset",
+    "is_torch_dataloader",
     "loss_tracker",
     "metric_direction",
     "metric_function",
@@ -290,9 +307,14 @@ def claimed(build: Callable[[], Any]) -> int:
     return sum(sizes)
 
 
+def all_layers(model: Any) -> list[Any]:
+    """Return a model and all layers within it, each once."""
+    return list(model._flatten_layers())
+
+
 def finalize(model: Any) -> None:
     """Let layers compute what they derive from their variables, as Keras does after loading."""
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
 
@@ -302,6 +324,11 @@ def modules(name: str) -> list[ModuleType]:
     return [
         importlib.import_module(f"{whole}.{name}") for whole in ("keras", "keras._tf_keras.keras")
     ]
+
+
+def is_multi_process(distribution: Any) -> bool:
+    """Return whether a distribution spans several processes."""
+    return bool(getattr(distribution, "_is_multi_process", False))
 
 
 def finds_tensorflow() -> bool:
@@ -326,3 +353,8 @@ def start_with(variable: Any, array: Any) -> None:
         variable._initializer = lambda shape, dtype=None: keras.ops.convert_to_tensor(array, dtype)
     else:
         variable.assign(array)
+
+
+def weighted_by_class(dataset: Any, class_weight: dict[int, float]) -> Any:
+    """Return a tf.data.Dataset with the weights of its samples by class."""
+    return dataset.map(make_class_weight_map_fn(class_weight))

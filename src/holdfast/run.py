@@ -216,7 +216,7 @@ class Run:
 
         choose_backend()
         from holdfast.engines.choose import check_backend
-        from holdfast.training.attempt import train
+        from holdfast.training.attempt import kept_seed, train
         from holdfast.training.cadence import Every as Rules
         from holdfast.training.plan import make_plan, refuse_own_fit
 
@@ -226,7 +226,8 @@ class Run:
             if not isinstance(value, kind):
                 raise PlanError(f"{name} must be a holdfast.{kind.__name__}, found {value!r}")
         refuse_own_fit(model)
-        plan = make_plan(model, **arguments)
+        seed = None if fresh else kept_seed(self._layout)
+        plan = make_plan(model, seed=seed, **arguments)
         return train(
             self._layout,
             model,

@@ -13,6 +13,11 @@ Json = Any
 """None, bool, int, float, str, and lists and dicts of these."""
 
 
+PLACE = "place"
+"""In a snapshot's state, and before its arrays' names: the place in the data. It decides from
+where batches are drawn again, not which batches come, and is no part of the digest."""
+
+
 @dataclass(frozen=True, order=True)
 class Position:
     """Where a run stands.

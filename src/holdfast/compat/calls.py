@@ -31,7 +31,7 @@ from holdfast.run import Run
 from holdfast.store.identity import load_identity
 from holdfast.store.layout import Layout
 from holdfast.store.retention import Keep
-from holdfast.training.attempt import train
+from holdfast.training.attempt import kept_seed, train
 from holdfast.training.cadence import Every
 from holdfast.training.describe import differences
 from holdfast.training.opening import note_trained
@@ -42,6 +42,10 @@ from holdfast.types import Json
 
 class Calls(Protocol):
     """Which run a call of fit is."""
+
+    def seed(self) -> int | None:
+        """Return the seed of the run that the call which is being made may be, if there is one."""
+        ...
 
     def find(self, model: Any, plan: Plan) -> Layout:
         """Return the run of the call that is being made."""
@@ -120,7 +124,7 @@ class _Fitting:
         call = self._program.call
         try:
             check_backend()
-            plan = make_plan(model, **arguments)
+            plan = make_plan(model, seed=self._calls.seed(), **arguments)
         except UnsupportedError as error:
             say(f"{place()}call {call} of fit is trained by Keras alone and not kept: {error}")
             return self._plain(model, **arguments)
@@ -150,6 +154,10 @@ class Numbered:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+
+    def seed(self) -> int | None:
+        layout = self._program.runs().get(self._program.call)
+        return None if layout is None else kept_seed(layout)
 
     def find(self, model: Any, plan: Plan) -> Layout:
         call, now = self._program.call, before.describe(model, plan)
@@ -257,6 +265,9 @@ class ByPlan:
         self._execution = execution
         self._now = -1
         self._met: Counter[str] = Counter()
+
+    def seed(self) -> int | None:
+        return None  # which run it is shows its plan, and so its data
 
     def find(self, model: Any, plan: Plan) -> Layout:
         execution = self._execution()

@@ -7,13 +7,30 @@ hooks, stopping or checkpoints (`training/loop` does).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
 from holdfast.data.order import Reshuffle
+from holdfast.data.source import State
 
 Logs = dict[str, Any]
+
+
+class Stretch(NamedTuple):
+    """Steps that were executed.
+
+    Args:
+        logs: of the last; empty where there was none.
+        steps: how many.
+        ended: whether the data ended before as many as were asked for.
+        waited: for how many seconds nothing was executed since the data was not there.
+    """
+
+    logs: Logs
+    steps: int
+    ended: bool
+    waited: float
 
 
 class Engine(Protocol):
@@ -26,6 +43,8 @@ class Engine(Protocol):
     Attributes:
         name: `fused` or `stepwise`.
         reason: why that one, in words.
+        looks: whether hooks look at each execution though no callback asks for it, as they do
+            where a step is code that may stop the training.
         names: of all metrics that steps will log, those of validation with `val_` before them;
             None where that is not known before the first step.
         seen: loss and gradient norm of each step of the last stretch, of shape (steps, 2);
@@ -34,19 +53,28 @@ class Engine(Protocol):
 
     name: str
     reason: str
+    looks: bool
     names: frozenset[str] | None
     seen: NDArray[Any] | None
 
-    def train(self, epoch: int, step: int, steps: int) -> Logs:
-        """Execute `steps` training steps from a position; returns the last step's logs."""
+    def train(self, epoch: int, step: int, steps: int) -> Stretch:
+        """Execute `steps` training steps from a position, or those up to the end of the data."""
         ...
 
-    def test(self, step: int, steps: int) -> Logs:
-        """Execute `steps` evaluation steps on the validation data; returns the last's logs."""
+    def test(self, number: int, step: int, steps: int) -> Stretch:
+        """Execute `steps` evaluation steps from step `step` of validation `number`, from 0."""
         ...
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
-        """Take training batches in another order from now on."""
+        """Take training samples in another order from now on, where they have indices."""
+        ...
+
+    def place(self, epoch: int, step: int) -> State:
+        """Return what `go_on` takes for the training data to go on from a position."""
+        ...
+
+    def go_on(self, place: State) -> None:
+        """Go on with the training data from a place, of this process or another."""
         ...
 
     def attach(self) -> None:

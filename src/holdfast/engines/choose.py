@@ -1,6 +1,6 @@
 """Which engine executes a plan, and the reason in words.
 
-Owns the choice. Leaves to `engines/fused` how a stretch is executed.
+Owns the choice. Leaves to `engines/fused` and `engines/stepwise` how a stretch is executed.
 
 On JAX both engines run the same compiled code, so that a run may change from one to the
 other between attempts and its bits stay the same: `fused` takes as many steps at a time as
@@ -9,6 +9,7 @@ suits, `stepwise` as many as Keras would (`steps_per_execution`), for callbacks 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -26,24 +27,25 @@ _HOOKS = {
 }
 
 
+BACKENDS = ("jax", "torch", "tensorflow")
+
+
 def check_backend() -> None:
     """Refuse a backend that this version has no engine for.
 
     Raises:
-        UnsupportedError: Keras runs on another backend than JAX.
-        MissingExtraError: JAX is not installed.
+        UnsupportedError: Keras runs on another backend than JAX, PyTorch or TensorFlow.
+        MissingExtraError: it is not installed.
     """
     backend = keras.config.backend()
-    if backend != "jax":
+    if backend not in BACKENDS:
         raise UnsupportedError(
-            f"Keras runs on {backend}; Run.fit supports the backend jax. Set "
-            "KERAS_BACKEND=jax before the first import of keras "
-            "(`import holdfast` does it where no backend was chosen)."
+            f"Keras runs on {backend}; Run.fit supports the backends {', '.join(BACKENDS)}. Set "
+            "KERAS_BACKEND before the first import of keras "
+            "(`import holdfast` sets it to jax where no backend was chosen)."
         )
-    try:
-        import jax  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("jax", "jax", "Training on the backend jax") from error
+    if importlib.util.find_spec(backend) is None:
+        raise MissingExtraError(backend, backend, f"Training on the backend {backend}")
 
 
 def choose(
@@ -62,6 +64,10 @@ def choose(
         callbacks: in their order.
         seed: of the shuffling.
     """
+    watch = any(isinstance(callback, Rollback) for callback in callbacks)
+    backend = keras.config.backend()
+    if backend != "jax":
+        return _stepwise(backend, model, train, validation, seed, watch)
     from holdfast.engines.fused import JaxEngine
 
     eager = model.run_eagerly or not model.jit_compile
@@ -73,7 +79,6 @@ def choose(
         name, reason = "stepwise", f"{looks} looks at every {_executions(model)}"
     else:
         name, reason = "fused", "no callback looks at single batches"
-    watch = any(isinstance(callback, Rollback) for callback in callbacks)
     return JaxEngine(
         model,
         train,
@@ -84,6 +89,24 @@ def choose(
         eager=eager,
         watch=watch,
     )
+
+
+def _stepwise(
+    backend: str, model: Any, train: Source, validation: Source | None, seed: int, watch: bool
+) -> Engine:
+    from holdfast.engines.stepwise import Steps, StepwiseEngine
+
+    steps: Steps
+    if backend == "torch":
+        from holdfast.engines.torch import TorchSteps
+
+        steps = TorchSteps(model, watch=watch)
+    else:
+        from holdfast.engines.tensorflow import TensorFlowSteps
+
+        steps = TensorFlowSteps(model, watch=watch)
+    reason = f"the backend is {backend}"
+    return StepwiseEngine(model, train, validation, steps, seed=seed, reason=reason)
 
 
 def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str:

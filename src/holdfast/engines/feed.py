@@ -1,16 +1,18 @@
 """Feeds: samples on the device, in the order of a pass.
 
 Owns where samples lie: all of them on the device if they fit, else in blocks that a thread
-gathers and sends ahead. Leaves which batch comes when to `data/source`.
+gathers and sends ahead; or in blocks of batches that somebody else makes. Leaves which batch
+comes when to `data/source`.
 
-Both kinds give the compiled programs the same thing, a window: arrays on the device and the
-rows to take from them, so that one program serves both.
+All kinds give the compiled programs the same thing, a window: arrays on the device and the
+rows to take from them, so that one program serves all.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,11 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast import config
-from holdfast.data.arrays import device_type
+from holdfast.data.batches import device_type, rows
+from holdfast.data.drawing import Drawing, isolated
 from holdfast.data.order import Reshuffle
-from holdfast.data.source import Source, Tree
+from holdfast.data.source import BatchSource, SampleSource, Source, State, Tree
+from holdfast.engines.spread import put
 
 _BLOCK_BYTES = 1 << 26
+_DRAWN_BYTES = 1 << 23
+_DRAWN_BATCHES = 64
+_DRAWN_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,24 +42,40 @@ class Window:
         data: arrays on the device.
         order: row numbers into `data`, on the device.
         row: where in `order` the batch asked for begins.
-        batches: how many, that one included, the window has; a partial one counts.
+        rows: samples a batch.
+        batches: how many of so many rows, that one included, the window has.
+        waited: seconds that passed until it was there, in which nothing else was done.
     """
 
     data: Tree
     order: Any
     row: int
+    rows: int
     batches: int
+    waited: float = 0.0
 
 
 class Feed(Protocol):
     """Gives the window that holds a batch."""
 
-    def window(self, number: int, batch: int) -> Window:
-        """Return the window with batch `batch` of pass `number`."""
+    def window(self, number: int, batch: int) -> Window | None:
+        """Return the window with batch `batch` of pass `number`; None if the pass has ended."""
+        ...
+
+    def ahead(self, busy: Callable[[], bool]) -> None:
+        """Get on with what comes next, while the device is busy."""
         ...
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Take samples in another order from now on."""
+        ...
+
+    def place(self, number: int, batch: int) -> State:
+        """Return what `go_on` takes to go on with batch `batch` of pass `number`."""
+        ...
+
+    def go_on(self, place: State) -> None:
+        """Go on from a place."""
         ...
 
     def close(self) -> None: ...
@@ -62,23 +85,38 @@ def make_feed(source: Source, seed: int, occupied: int) -> tuple[Feed, int]:
     """Return a feed for a source, and the bytes it holds on the device.
 
     Args:
-        source: of the samples.
+        source: of the samples or batches.
         seed: of the shuffling.
         occupied: bytes of the device's share for data already taken by other feeds.
     """
+    if not isinstance(source, SampleSource):
+        return Drawn(source, seed), 0
     size = _bytes_a_sample(source) * source.samples
     if occupied + size <= _share() and source.samples < 2**31:
         return Resident(source, seed), size
     return Blocks(source, seed), 0
 
 
-class Resident:
+class _Placed:
+    """A feed of samples by index: every position is a place."""
+
+    def ahead(self, busy: Callable[[], bool]) -> None:
+        """A thread does it."""
+
+    def place(self, number: int, batch: int) -> State:
+        return None
+
+    def go_on(self, place: State) -> None:
+        pass
+
+
+class Resident(_Placed):
     """All samples on the device; each pass sends its order only, worked out one pass ahead."""
 
-    def __init__(self, source: Source, seed: int) -> None:
+    def __init__(self, source: SampleSource, seed: int) -> None:
         self._source = source
         self._seed = seed
-        self._data = jax.tree.map(lambda array: jax.device_put(_typed(array)), source.arrays)
+        self._data = jax.tree.map(lambda array: put(_typed(array)), source.arrays)
         self._orders: dict[int, Future[Any]] = {}
         self._reshuffles: Sequence[Reshuffle] = ()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="holdfast-feed")
@@ -89,8 +127,8 @@ class Resident:
             for wanted in (number, number + 1)
         }
         order = self._orders[number].result()
-        batches = self._source.schedule.batches - batch
-        return Window(self._data, order, batch * self._source.batch_size, batches)
+        size, count = _batches_from(self._source, batch)
+        return Window(self._data, order, batch * self._source.batch_size, size, count)
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         self._reshuffles = reshuffles
@@ -103,20 +141,20 @@ class Resident:
 
     def _order(self, number: int) -> Any:
         order = self._source.order(self._seed, number, self._reshuffles)
-        return jax.device_put(order.astype(np.int32))
+        return put(order.astype(np.int32))
 
 
-class Blocks:
+class Blocks(_Placed):
     """Samples on the device a block at a time; a thread gathers the next one ahead."""
 
-    def __init__(self, source: Source, seed: int) -> None:
+    def __init__(self, source: SampleSource, seed: int) -> None:
         self._source = source
         self._seed = seed
         a_batch = max(1, _bytes_a_sample(source) * source.batch_size)
-        batches = source.schedule.batches
+        batches = _length(source)
         self._batches = min(batches, max(1, min(_BLOCK_BYTES, _share()) // a_batch))
         rows = self._batches * source.batch_size
-        self._order = jax.device_put(np.arange(rows, dtype=np.int32))
+        self._order = put(np.arange(rows, dtype=np.int32))
         self._rows = rows
         self._pass: tuple[int, NDArray[np.int64]] | None = None
         self._reshuffles: Sequence[Reshuffle] = ()
@@ -125,9 +163,12 @@ class Blocks:
 
     def window(self, number: int, batch: int) -> Window:
         block, within = divmod(batch, self._batches)
+        began = time.perf_counter()
         data = self._block(number, block)
-        batches = min(self._batches - within, self._source.schedule.batches - batch)
-        return Window(data, self._order, within * self._source.batch_size, batches)
+        waited = time.perf_counter() - began
+        size, count = _batches_from(self._source, batch)
+        count = min(self._batches - within, count)
+        return Window(data, self._order, within * self._source.batch_size, size, count, waited)
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         # In the thread, so that no block is gathered meanwhile by the order of before.
@@ -143,7 +184,7 @@ class Blocks:
 
     def _block(self, number: int, block: int) -> Tree:
         wanted = (number, block)
-        last = -(-self._source.schedule.batches // self._batches) - 1
+        last = -(-_length(self._source) // self._batches) - 1
         following = (number, block + 1) if block < last else (number + 1, 0)
         # Only these two stay: the device holds a block in use and the one sent ahead.
         self._ahead = {key: self._ahead[key] for key in (wanted, following) if key in self._ahead}
@@ -160,20 +201,174 @@ class Blocks:
 
         def gather(array: NDArray[Any]) -> Any:
             # Every block has the same shape, so that one program serves all.
-            out = np.zeros((self._rows, *array.shape[1:]), dtype=device_type(array))
+            out = np.zeros((self._rows, *array.shape[1:]), dtype=device_type(array.dtype))
             out[: len(rows)] = array[rows]
-            return jax.device_put(out)
+            return put(out)
 
         return jax.tree.map(gather, self._source.arrays)
 
 
-def _typed(array: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(array, dtype=device_type(array))
+class Drawn:
+    """Batches of somebody else's making, on the device a block at a time.
+
+    They are drawn in the training's own thread, since they may be anybody's code: while the device
+    works on the block before. A block has room for as many batches as make eight megabytes; one
+    whose batches come slowly is sent with those that are there.
+    """
+
+    def __init__(self, source: BatchSource, seed: int) -> None:
+        self._drawing = Drawing(source, seed)
+        self._source = source
+        self._block: _Block | None = None
+        self._next: _Batches | None = None
+
+    def window(self, number: int, batch: int) -> Window | None:
+        began = time.perf_counter()
+        if self._block is None or not self._block.has(number, batch):
+            # Let go of first: the device holds a block in use and no other.
+            self._block = None
+            self._block = self._send(number, batch)
+        block = self._block
+        if block is None:
+            return None
+        within = batch - block.batch
+        waited = time.perf_counter() - began
+        return Window(
+            block.data, block.order, within * block.rows, block.rows, block.count - within, waited
+        )
+
+    def ahead(self, busy: Callable[[], bool]) -> None:
+        if self._next is None and self._block is not None:
+            self._next = _Batches(self._block.number, self._block.batch + self._block.count)
+        if self._next is not None and busy():
+            self._fill(self._next, busy)
+
+    def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
+        """Batches have no samples that could change places."""
+
+    def place(self, number: int, batch: int) -> State:
+        return self._drawing.place(number, batch)
+
+    def go_on(self, place: State) -> None:
+        self._block = self._next = None
+        self._drawing.restore(place)
+
+    def close(self) -> None:
+        self._block = self._next = None
+        self._drawing.close()
+
+    def _send(self, number: int, batch: int) -> _Block | None:
+        ready, self._next = self._next, None
+        if ready is None or (ready.number, ready.batch) != (number, batch):
+            ready = _Batches(number, batch)
+        if not ready.drawn:
+            until = time.perf_counter() + _DRAWN_SECONDS
+            self._fill(ready, lambda: not ready.drawn or time.perf_counter() < until)
+        if not ready.drawn:
+            self._learn(number)
+            return None
+        if ready.after is not None:
+            self._next = _Batches(number, batch + len(ready.drawn), [ready.after])
+        return _Block.of(ready)
+
+    def _fill(self, ready: _Batches, going: Callable[[], bool]) -> None:
+        """Draw batches alike, as long as it is worth it and there is room."""
+        with isolated():
+            self._drawing.seek(ready.number, ready.batch + len(ready.drawn))
+            while not ready.full() and going():
+                drawn = self._drawing.draw()
+                if drawn is None:
+                    ready.ended = True
+                else:
+                    ready.add(drawn)
+
+    def _learn(self, number: int) -> None:
+        if self._source.schedule.batches is None and self._drawing.ended is not None:
+            self._source.schedule.batches = self._drawing.ended[1]
 
 
-def _bytes_a_sample(source: Source) -> int:
+class _Batches:
+    """Batches drawn and not yet sent: those of one shape, and perhaps the first of another."""
+
+    def __init__(self, number: int, batch: int, drawn: Sequence[Tree] = ()) -> None:
+        self.number = number
+        self.batch = batch
+        self.drawn: list[Tree] = list(drawn)
+        self.after: Tree | None = None
+        self.ended = False
+
+    def add(self, batch: Tree) -> None:
+        if self.drawn and _shapes(batch) != _shapes(self.drawn[0]):
+            self.after = batch
+        else:
+            self.drawn.append(batch)
+
+    def full(self) -> bool:
+        if self.ended or self.after is not None:
+            return True
+        return bool(self.drawn) and len(self.drawn) >= _room(self.drawn[0])
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Batches of one shape on the device, one after the other."""
+
+    number: int
+    batch: int
+    count: int
+    rows: int
+    data: Tree
+    order: Any
+
+    @classmethod
+    def of(cls, ready: _Batches) -> _Block:
+        first = ready.drawn[0]
+        size, room = rows(first), _room(first)
+        count = len(ready.drawn)
+
+        def send(*leaves: NDArray[Any]) -> Any:
+            # Every block has the same shape, so that one program serves all.
+            out = np.empty((room * size, *leaves[0].shape[1:]), dtype=leaves[0].dtype)
+            np.concatenate(leaves, out=out[: count * size])
+            return put(out)
+
+        data = jax.tree.map(send, *ready.drawn)
+        order = put(np.arange(room * size, dtype=np.int32))
+        return cls(ready.number, ready.batch, count, size, data, order)
+
+    def has(self, number: int, batch: int) -> bool:
+        return self.number == number and 0 <= batch - self.batch < self.count
+
+
+def _room(batch: Tree) -> int:
+    """Return how many batches like this one a block has room for."""
+    size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
+    return max(1, min(_DRAWN_BATCHES, _DRAWN_BYTES // max(1, size)))
+
+
+def _shapes(batch: Tree) -> Any:
+    leaves, structure = jax.tree.flatten(batch)
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+
+def _length(source: SampleSource) -> int:
+    """Return how many batches a pass has, a partial one counted."""
+    return -(-source.samples // source.batch_size)
+
+
+def _batches_from(source: SampleSource, batch: int) -> tuple[int, int]:
+    """Return how many rows a batch has, and how many batches from it on have as many."""
+    whole = source.samples // source.batch_size - batch
+    return (source.batch_size, whole) if whole > 0 else (source.samples % source.batch_size, 1)
+
+
+def _typed(array: Any) -> NDArray[Any]:
+    return np.asarray(array, dtype=device_type(array.dtype))
+
+
+def _bytes_a_sample(source: SampleSource) -> int:
     return sum(
-        int(np.prod(array.shape[1:], dtype=np.int64)) * np.dtype(device_type(array)).itemsize
+        int(np.prod(array.shape[1:], dtype=np.int64)) * np.dtype(device_type(array.dtype)).itemsize
         for array in jax.tree.leaves(source.arrays)
     )
 

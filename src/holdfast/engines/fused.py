@@ -3,16 +3,18 @@
 Owns tracing, compiling and running `train_step` and `test_step`. Leaves samples on the device
 to `feed`, compiled code between attempts to `cache`.
 
-A stretch is executed in one of three ways, which gives the same bits for any cutting of an
+A stretch is executed in one of four ways, which gives the same bits for any cutting of an
 epoch into stretches, since every step runs the same compiled code:
 
 * `loop`: one compiled loop whose number of steps is an argument.
 * `ahead`: one compiled step, sent again and again without waiting. For models with
   convolutions on a CPU: XLA's CPU compiler puts convolutions in the form its fast kernels
   take only outside of loops.
+* `alone`: one compiled step, waited for before anything else is done. For steps that call
+  functions of the host, which may draw from the global random state.
 * `eager`: nothing compiled, where the model says `run_eagerly` or `jit_compile=False`.
 
-A last partial batch is its own program, of one step.
+Batches of another size, such as a last partial one, have their own program.
 """
 
 from __future__ import annotations
@@ -28,17 +30,18 @@ from jax import lax
 from numpy.typing import NDArray
 
 from holdfast import keras_private
-from holdfast.data.arrays import device_type
+from holdfast.data.batches import device_type
 from holdfast.data.order import Reshuffle
-from holdfast.data.source import Source
-from holdfast.engines import cache
-from holdfast.engines.base import Logs
+from holdfast.data.source import SampleSource, Source
+from holdfast.data.source import State as Place
+from holdfast.engines import cache, spread
+from holdfast.engines.base import Logs, Stretch
 from holdfast.engines.feed import Feed, make_feed
 from holdfast.engines.watch import Watch
 from holdfast.state import rng, variables
 
 State = tuple[list[Any], ...]
-Way = Literal["loop", "ahead", "eager"]
+Way = Literal["loop", "ahead", "alone", "eager"]
 StepFunction = Callable[[State, State, Any], tuple[Logs, State, Any]]
 """(carried, kept, batch) -> (logs, carried, what was seen of the step or None)."""
 Stepped = tuple[State, Logs, Any]
@@ -52,8 +55,12 @@ _MOST_SEEN = 4096
 _WAYS: Mapping[Way, str] = {
     "loop": "one compiled loop",
     "ahead": "one compiled step, sent ahead, since XLA's CPU compiler slows convolutions in loops",
+    "alone": "one compiled step at a time",
     "eager": "nothing compiled",
 }
+
+# Primitives of steps that call functions of the host.
+_HOST_CALLS = frozenset({"pure_callback", "io_callback", "debug_callback"})
 
 
 class JaxEngine:
@@ -97,28 +104,40 @@ class JaxEngine:
             carried, kept = _divide_for_test(state)
             self._test = _Phase(validation, feed, _test_step(model), carried, kept, eager)
         self.names = _names(self._train, self._test)
+        asks = self._train.asks or (self._test.asks if self._test is not None else "")
+        if asks:
+            self.name, reason = "stepwise", f"a step calls a function of the host ({asks})"
+        self.looks = self.name == "stepwise"
         self.reason = f"{reason}; {_WAYS[self._train.way]}"
 
-    def train(self, epoch: int, step: int, steps: int) -> Logs:
-        """Execute `steps` training steps from a position; returns the last step's logs."""
+    def train(self, epoch: int, step: int, steps: int) -> Stretch:
+        """Execute `steps` training steps from a position, or those up to the end of the data."""
         # Until the stretch has ended the state is what was given away: `intact` asks for that.
         self._state = self._current()
-        self._state, logs, self.seen = self._train.run(self._state, (), epoch, step, steps)
-        return logs
+        self._state, stretch, self.seen = self._train.run(self._state, (), epoch, step, steps)
+        return stretch
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Take training batches in another order from now on."""
         self._train.reorder(reshuffles)
 
-    def test(self, step: int, steps: int) -> Logs:
-        """Execute `steps` evaluation steps on the validation data; returns the last's logs."""
+    def place(self, epoch: int, step: int) -> Place:
+        """Return what `go_on` takes for the training data to go on from a position."""
+        return self._train.place(epoch, step)
+
+    def go_on(self, place: Place) -> None:
+        """Go on with the training data from a place."""
+        self._train.go_on(place)
+
+    def test(self, number: int, step: int, steps: int) -> Stretch:
+        """Execute `steps` evaluation steps from step `step` of validation `number`."""
         if self._test is None:
             raise RuntimeError("there is no validation data")
         trainable, _, optimizer, _ = state = self._current()
         carried, kept = _divide_for_test(state)
-        (fixed, metrics), logs, _ = self._test.run(carried, kept, 0, step, steps)
+        (fixed, metrics), stretch, _ = self._test.run(carried, kept, number, step, steps)
         self._state = (trainable, fixed, optimizer, metrics)
-        return logs
+        return stretch
 
     def attach(self) -> None:
         """Give the model its variables' values."""
@@ -175,41 +194,61 @@ class _Phase:
         self._donated = () if kept else (0,)
         self._source = source
         self._feed = feed
-        self._programs: dict[int, Program] = {}
+        self._programs: dict[Any, Program] = {}
         # Inlined where it is called. It is traced with the first batch and not before, as in
         # Keras: until then hooks may change what a step reads.
         self._step = step if eager else jax.jit(step, inline=True)
         self.way: Way = "eager"
+        self.asks = ""
         self.names: frozenset[str] | None = None
         if not eager:
             dry, (logs, *_) = _dry_run(step, carried, kept, source)
             self.names = frozenset(logs)
-            slow = "conv_general_dilated" in set(_primitives(dry.jaxpr))
-            self.way = "ahead" if slow and jax.default_backend() == "cpu" else "loop"
+            used = set(_primitives(dry.jaxpr))
+            self.asks = min(used & _HOST_CALLS, default="")
+            slow = "conv_general_dilated" in used and jax.default_backend() == "cpu"
+            self.way = "alone" if self.asks else "ahead" if slow else "loop"
 
     def run(
         self, carried: State, kept: State, epoch: int, step: int, steps: int
-    ) -> tuple[State, Logs, NDArray[np.float32] | None]:
+    ) -> tuple[State, Stretch, NDArray[np.float32] | None]:
         logs: Logs = {}
         all_seen = []
-        size = self._source.batch_size
-        while steps:
-            number, batch = self._source.schedule.locate(epoch, step)
+        taken, waited, ended = 0, 0.0, False
+        while taken < steps:
+            number, batch = self._source.schedule.locate(epoch, step + taken)
             window = self._feed.window(number, batch)
-            whole = min(steps, window.batches, self._source.samples // size - batch)
-            count = min(whole, _MOST_SEEN) or 1
-            rows = size if whole else self._source.samples % size
-            if rows not in self._programs:
-                self._programs[rows] = self._make(rows)
-            carried, logs, seen = self._programs[rows](
+            if window is None:
+                ended = True
+                break
+            waited += window.waited
+            count = min(steps - taken, window.batches, _MOST_SEEN)
+            shape = window.rows, _tails(window.data)
+            if shape not in self._programs:
+                self._programs[shape] = self._make(window.rows, carried)
+            carried, logs, seen = self._programs[shape](
                 carried, kept, window.data, window.order, window.row, count
             )
+            self._feed.ahead(functools.partial(_is_busy, carried))
             if seen is not None:
                 all_seen.append(np.asarray(seen)[:count])
-            step += count
-            steps -= count
+            taken += count
         jax.block_until_ready((carried, logs))
-        return carried, logs, np.concatenate(all_seen) if all_seen else None
+        found = np.concatenate(all_seen) if all_seen else None
+        return carried, Stretch(logs, taken, ended, waited), found
+
+    def place(self, epoch: int, step: int) -> Place:
+        if isinstance(self._source, SampleSource):
+            return None
+        return {
+            "batches": self._source.schedule.batches,
+            "feed": self._feed.place(*self._source.schedule.locate(epoch, step)),
+        }
+
+    def go_on(self, place: Place) -> None:
+        if place is not None:
+            self._source.schedule.batches = place["batches"]
+            self._feed.go_on(place["feed"])
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         self._feed.reorder(reshuffles)
@@ -218,19 +257,23 @@ class _Phase:
         self._feed.close()
         self._programs.clear()
 
-    def _make(self, rows: int) -> Program:
-        """Return the program for batches of `rows` samples."""
+    def _make(self, rows: int, carried: State) -> Program:
+        """Return the program for batches of `rows` samples, which leaves `carried` as it lies."""
+        where = spread.of(carried)
+        lies = None if where is None else (where, None, None)
 
         def one(carried: State, kept: State, data: Any, order: Any, row: Any) -> Stepped:
             index = lax.dynamic_slice(order, (row,), (rows,))
             batch = jax.tree.map(lambda array: jnp.take(array, index, axis=0, mode="clip"), data)
-            logs, new, seen = self._step(carried, kept, batch)
+            logs, new, seen = self._step(carried, kept, spread.shared(batch))
             return _like(new, carried), jax.tree.map(jnp.asarray, logs), seen
 
         if self.way == "eager":
             return _again(one, rows)
-        if self.way == "ahead" or rows < self._source.batch_size:
-            compiled_step = jax.jit(one, donate_argnums=self._donated)
+        if self.way == "alone":
+            return _again(_traced_before_it_runs(jax.jit(one, donate_argnums=self._donated)), rows)
+        if self.way == "ahead" or rows < _usual_rows(self._source):
+            compiled_step = jax.jit(one, donate_argnums=self._donated, out_shardings=lies)
             return _published(_again(compiled_step, rows))
 
         def loop(
@@ -244,7 +287,7 @@ class _Phase:
             result: Stepped = lax.fori_loop(0, count, body, (carried, *nothing))
             return result
 
-        compiled = jax.jit(loop, donate_argnums=self._donated)
+        compiled = jax.jit(loop, donate_argnums=self._donated, out_shardings=lies)
         nothing: tuple[Logs, Any] | None = None
 
         def run(
@@ -279,6 +322,23 @@ def _published(program: Program) -> Program:
             result = program(*arguments)
         cache.publish()
         first = False
+        return result
+
+    return run
+
+
+def _traced_before_it_runs(step: Any) -> Callable[..., Stepped]:
+    """Return `step`, which draws from the random state when it runs, and not when it is traced."""
+    compiled: Any = None
+
+    def run(*arguments: Any) -> Stepped:
+        nonlocal compiled
+        if compiled is None:
+            with rng.untouched():
+                compiled = step.lower(*arguments).compile()
+            cache.publish()
+        result: Stepped = compiled(*arguments)
+        jax.block_until_ready(result)
         return result
 
     return run
@@ -336,11 +396,24 @@ def _batch_shapes(source: Source) -> Any:
     """Return shapes and types of a whole batch as it lies on the device."""
     return jax.tree.map(
         lambda array: jax.ShapeDtypeStruct(
-            (source.batch_size, *array.shape[1:]),
-            jax.dtypes.canonicalize_dtype(device_type(array)),
+            array.shape, jax.dtypes.canonicalize_dtype(device_type(array.dtype))
         ),
-        source.arrays,
+        source.specimen(),
     )
+
+
+def _usual_rows(source: Source) -> int:
+    """Return how many rows most batches have: a partial one is not worth a loop of its own."""
+    return source.batch_size if isinstance(source, SampleSource) else 0
+
+
+def _tails(data: Any) -> Any:
+    return tuple(leaf.shape[1:] for leaf in jax.tree.leaves(data))
+
+
+def _is_busy(carried: State) -> bool:
+    """Return whether the device is still at work on what was sent to it last."""
+    return not all(value.is_ready() for group in carried for value in group[-1:])
 
 
 def _again(one: Callable[..., Stepped], rows: int) -> Program:

@@ -5,7 +5,7 @@ Owns how both are seen from outside a step that returns neither. Leaves what the
 
 Logs have the mean over the epoch so far, and a gradient never leaves `train_step`. Both pass
 through objects of the model's, the optimizer and the metric that averages the loss, which are
-listened to while the step is traced.
+listened to while the step is traced or executed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import keras
+from keras import ops, tree
 
 from holdfast import keras_private
 from holdfast.errors import PlanError
@@ -32,6 +31,9 @@ class Watch:
     def __init__(self, model: Any) -> None:
         self._tracker = keras_private.loss_tracker(model)
         self._optimizer = model.optimizer
+        # JAX's step applies gradients to values, the others' to variables.
+        stateless = keras.config.backend() == "jax"
+        self._applies = "stateless_apply" if stateless else "apply"
         # Its gradients are multiplied by a scale, and it lets no infinite one pass.
         self._scales = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         self._loss: Any = None
@@ -42,7 +44,7 @@ class Watch:
         """While this lasts, one step is traced or executed."""
         self._loss = self._norm = None
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_heard(self._optimizer, "stateless_apply", self._hear_gradient))
+            stack.enter_context(_heard(self._optimizer, self._applies, self._hear_gradient))
             if self._tracker is not None:
                 stack.enter_context(_heard(self._tracker, "update_state", self._hear_loss))
             yield
@@ -61,19 +63,23 @@ class Watch:
                 "Rollback watches the loss, and the model's train_step reports none: return "
                 f"it as 'loss' in the logs, which have {', '.join(sorted(logs)) or 'nothing'}"
             )
-        norm = 0.0 if self._norm is None else self._norm
-        return jnp.stack([jnp.mean(loss).astype("float32"), jnp.asarray(norm, "float32")])
+        norm = ops.convert_to_tensor(0.0 if self._norm is None else self._norm, "float32")
+        return ops.stack([ops.cast(ops.mean(ops.stop_gradient(loss)), "float32"), norm])
 
     def _hear_loss(self, *args: Any, **kwargs: Any) -> None:
         self._loss = args[0] if args else kwargs.get("values")
 
     def _hear_gradient(self, *args: Any, **kwargs: Any) -> None:
-        gradients = args[1] if len(args) > 1 else kwargs.get("grads")
+        # The first argument of `stateless_apply` is the optimizer's variables.
+        place = 1 if self._applies == "stateless_apply" else 0
+        gradients = args[place] if len(args) > place else kwargs.get("grads")
         if not self._scales:
             squares = [
-                jnp.sum(jnp.square(leaf.astype("float32"))) for leaf in jax.tree.leaves(gradients)
+                ops.sum(ops.square(ops.cast(ops.convert_to_tensor(leaf), "float32")))
+                for leaf in tree.flatten(gradients)
+                if leaf is not None
             ]
-            self._norm = jnp.sqrt(sum(squares)) if squares else None
+            self._norm = ops.sqrt(sum(squares)) if squares else None
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from holdfast.state import callbacks as callback_state
 from holdfast.state import rng, variables
 from holdfast.state.rows import Rows
 from holdfast.state.values import decode, encode, to_array
-from holdfast.types import Array, Json, Position, Snapshot
+from holdfast.types import PLACE, Array, Json, Position, Snapshot
 
 
 @dataclass
@@ -29,12 +29,14 @@ class Course:
         logs: of the last step, or of the last epoch where one has just ended.
         stopped: whether a callback has set `stop_training`.
         rows: the epochs so far.
+        place: in the training data, as the engine takes it; None where the position says it all.
     """
 
     seed: int
     logs: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
     rows: Rows = field(default_factory=Rows)
+    place: Any = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def make_snapshot(
         "callbacks": held.callbacks,
     }
     arrays.extend(held.course.rows.to_arrays(held.epochs))
+    if held.course.place is not None:
+        state[PLACE] = encode(held.course.place, PLACE, arrays)
     metrics = _metrics(held)
     return Snapshot(
         held.position, tuple(arrays), state, metrics, epoch_end, final, journal, held.pins
@@ -148,5 +152,6 @@ def load_course(state: Mapping[str, Json], arrays: Mapping[str, Array]) -> Cours
         seed=state["seed"],
         logs=decode(state["logs"], arrays),
         stopped=state["stopped"],
+        place=decode(state.get(PLACE), arrays),
         rows=Rows.from_arrays(state["history"], arrays),
     )

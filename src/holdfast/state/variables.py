@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from numpy.typing import NDArray
+
 from holdfast import keras_private
 from holdfast.errors import DamagedError
+from holdfast.state import buffers
 from holdfast.state.values import from_array
 from holdfast.types import Array
 
@@ -18,11 +21,15 @@ GROUPS = ("trainable", "non_trainable", "optimizer", "metrics")
 
 
 def groups(model: Any) -> tuple[list[Any], ...]:
-    """Return a model's variables: trainable, non-trainable, its optimizer's, its metrics'."""
+    """Return a model's variables: trainable, non-trainable, its optimizer's, its metrics'.
+
+    Among the non-trainable are buffers of PyTorch modules, which have what a variable has here:
+    path, shape, dtype, value and `assign`.
+    """
     optimizer = getattr(model, "optimizer", None)  # a model not compiled has none
     return (
         list(model.trainable_variables),
-        list(model.non_trainable_variables),
+        [*model.non_trainable_variables, *buffers.of(model)],
         list(optimizer.variables) if optimizer is not None else [],
         list(model.metrics_variables),
     )
@@ -57,8 +64,7 @@ def load(model: Any, arrays: Mapping[str, Array], which: tuple[str, ...] = GROUP
                     f"found {found}"
                 )
             left.discard(name)
-            # A copy: some backends keep a view of the memory they are given.
-            variable.assign(from_array(array).copy())
+            variable.assign(_value(array, variable))
     if left:
         raise DamagedError(
             f"the checkpoint has {len(left)} variables that the model has not, among them "
@@ -77,6 +83,15 @@ def load_weights(model: Any, arrays: Mapping[str, Array]) -> None:
     weights = {id(variable) for variable in model.weights}
     for group, variables in zip(GROUPS[:2], groups(model), strict=False):
         for number, variable in enumerate(variables):
-            if id(variable) in weights:
-                variable.assign(from_array(arrays[f"{group}/{number:04d}"]).copy())
+            # Running statistics are weights to whoever goes back to the best of them.
+            if id(variable) in weights or isinstance(variable, buffers.Buffer):
+                variable.assign(_value(arrays[f"{group}/{number:04d}"], variable))
     keras_private.finalize(model)
+
+
+def _value(array: Array, variable: Any) -> NDArray[Any]:
+    """Return what a variable is given: integers such as seeds have other types elsewhere.
+
+    A copy: some backends keep a view of the memory they are given.
+    """
+    return from_array(array).astype(str(variable.dtype))

@@ -20,7 +20,7 @@ from blake3 import blake3
 from holdfast.errors import DamagedError, NewerFormatError
 from holdfast.events import build
 from holdfast.store.layout import FORMAT, is_pack, manifest_name
-from holdfast.types import Json, Position
+from holdfast.types import PLACE, Json, Position
 
 _MARK, _END = b',"sum":"', b'"}\n'
 _TAIL = len(_MARK) + 64 + len(_END)
@@ -68,16 +68,19 @@ class Manifest:
     def digest(self) -> str:
         """Return the BLAKE3 over everything that decides the next step, in a fixed order.
 
-        Times, versions, labels, packs and the journal's length are left out: two runs that
-        stand at the same point with the same bits have the same digest.
+        Times, versions, labels, packs, the journal's length and the state of the data's source
+        are left out: two runs that stand at the same point with the same bits have the same
+        digest.
         """
         contents = {
             "position": asdict(self.position),
             "final": self.final,
             "arrays": [
-                [entry.name, entry.dtype, list(entry.shape), entry.blake3] for entry in self.arrays
+                [entry.name, entry.dtype, list(entry.shape), entry.blake3]
+                for entry in self.arrays
+                if not entry.name.startswith(f"{PLACE}/")
             ],
-            "state": self.state,
+            "state": {key: value for key, value in self.state.items() if key != PLACE},
         }
         return blake3(_canonical(contents)).hexdigest()
 

@@ -16,14 +16,15 @@ from typing import Any
 
 from holdfast.callbacks.history import History
 from holdfast.callbacks.hosted import hosted
+from holdfast.data.source import SampleSource
 from holdfast.engines.base import Engine
 from holdfast.engines.choose import choose
+from holdfast.errors import HoldfastError
 from holdfast.events import AttemptStarted
 from holdfast.state import callbacks as callback_state
-from holdfast.state import rng
 from holdfast.state.snapshot import Course, restore
 from holdfast.store import journal
-from holdfast.store.checkpoints import Store
+from holdfast.store.checkpoints import Store, load_manifest
 from holdfast.store.identity import load_identity
 from holdfast.store.journal import Journal, Record
 from holdfast.store.layout import Layout
@@ -52,6 +53,15 @@ from holdfast.training.progress import Reporter
 from holdfast.training.room import check_room
 from holdfast.training.signals import Interruption
 from holdfast.types import Position
+
+
+def kept_seed(layout: Layout) -> int | None:
+    """Return the seed of a run that has a checkpoint: data is drawn by it before it is opened."""
+    for path in reversed(layout.manifests()):
+        with contextlib.suppress(HoldfastError, OSError):
+            seed = load_manifest(path, None).state.get("seed")
+            return seed if isinstance(seed, int) else None
+    return None
 
 
 def train(
@@ -113,21 +123,21 @@ def _attempt(
         model.stop_training = False
         callbacks.on_train_begin()
         _warn_of_what_cannot_be_kept(plan.callbacks)
-        seed = found[0].state["seed"] if found else rng.draw_seed()
-        engine = choose(model, plan.train, plan.validation, plan.callbacks, seed)
+        course = Course(found[0].state["seed"] if found else plan.seed, rows=history.rows)
+        engine = choose(model, plan.train, plan.validation, plan.callbacks, course.seed)
         stack.callback(engine.close)
         names = log_names(plan.callbacks, engine.names)
         for callback in hosted(plan.callbacks):
             callback.check(names, validates=plan.validation is not None)
         keep = judged(keep, model, plan, names)
         check_room(layout, model, engine.values(), keep, every, plan, position)
-        course = Course(seed=seed, rows=history.rows)
         said: list[str] = []
         if found:
             course, said = restore(found[0].state, found[1], model, plan.callbacks)
             history.restore(course.rows)
             course.rows = history.rows
             model.stop_training = course.stopped
+            engine.go_on(course.place)
             # All of the state, and in the model by now.
             found[1].clear()
         leaders = _leaders(keep, course)
@@ -225,12 +235,21 @@ def _say_where(
         where = f"goes on from step {position.total}, epoch {position.epoch + 1}"
         if position.step:
             steps = plan.train.schedule.steps(position.epoch)
-            where += f", step {position.step} of {steps}"
+            where += f", step {position.step}{f' of {steps}' if steps else ''}"
         where += f" (attempt {started.attempt})"
     reporter.say(f"{layout.root}: {where}")
     reporter.say(f"{started.engine} engine: {started.reason}")
-    for sentence in said:
+    for sentence in [*said, *_of_the_data(plan)]:
         reporter.say(sentence)
+
+
+def _of_the_data(plan: Plan) -> list[str]:
+    """Return what people are to be told of data that somebody else makes."""
+    found: list[str] = []
+    for source in (plan.train, plan.validation):
+        if source is not None and not isinstance(source, SampleSource):
+            found.extend(source.sentences())
+    return found
 
 
 def _warn_of_what_cannot_be_kept(callbacks: Sequence[Any]) -> None:

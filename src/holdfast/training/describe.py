@@ -173,7 +173,17 @@ def _usual(module: Any, kind: Json, config: Json) -> str | None:
 
 
 def _shape(variable: Any) -> Json:
-    return [str(variable.dtype), list(variable.shape)]
+    return [_type(variable), list(variable.shape)]
+
+
+def _type(variable: Any) -> str:
+    """Return a variable's type, as it is on JAX where Keras has another for each backend."""
+    name = str(variable.dtype)
+    if variable.path.endswith("seed_generator_state"):
+        return "uint32"
+    if name == "int64" and keras.config.backend() == "tensorflow":
+        return "int32"  # what Keras calls "int"
+    return name
 
 
 def short(value: Json) -> str:

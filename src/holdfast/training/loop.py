@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,9 +21,10 @@ from holdfast.callbacks.history import History
 from holdfast.callbacks.hosted import hosted
 from holdfast.callbacks.rollback import Rollback, Trouble
 from holdfast.data.order import Reshuffle
-from holdfast.engines.base import Engine, Logs
+from holdfast.data.source import SampleSource
+from holdfast.engines.base import Engine, Logs, Stretch
 from holdfast.engines.choose import overriding
-from holdfast.errors import Interrupted, KeyboardInterrupted
+from holdfast.errors import Interrupted, KeyboardInterrupted, PlanError
 from holdfast.events import RolledBack
 from holdfast.state import variables
 from holdfast.state.snapshot import Course, Held, hold, restore
@@ -78,7 +80,7 @@ class Loop:
         self._course = course
         self.position = position
         self._execution = model.steps_per_execution
-        self._looks = bool(overriding(plan.callbacks, "train")) or engine.name == "stepwise"
+        self._looks = bool(overriding(plan.callbacks, "train")) or engine.looks
         self._looks_at_tests = bool(overriding(plan.callbacks, "test"))
         self._joined_late = False
         self._rollback = next((c for c in plan.callbacks if isinstance(c, Rollback)), None)
@@ -88,6 +90,8 @@ class Loop:
             if self._rollback.point is None:
                 self._rollback.mark(position)
         self._measured = 0.0
+        self._began = 0.0
+        self._waited = 0.0
         self._train_stretch = _Stretch()
         self._test_stretch = _Stretch()
         self._sound: Held | None = None
@@ -135,54 +139,83 @@ class Loop:
         epoch = self.position.epoch
         begun = self.position.step > 0
         if not begun:
+            self._check_data_is_left(epoch)
             with self._hooks():
                 self._model.reset_metrics()
                 self._callbacks.on_epoch_begin(epoch)
             self._course.logs = {}
         steps = self._plan.train.schedule.steps(epoch)
         self._reporter.begin_epoch(epoch, steps, self.position.step)
-        self._measured = time.monotonic()
+        self._measured = self._began = time.monotonic()
+        self._waited = 0.0
         if not (begun and self._course.stopped) and not self._steps(epoch, steps):
             return
         self._end_epoch(epoch)
         self._look(epoch_end=True)
 
-    def _steps(self, epoch: int, steps: int) -> bool:
+    def _check_data_is_left(self, epoch: int) -> None:
+        """Refuse to begin an epoch of nothing."""
+        source = self._plan.train
+        if isinstance(source, SampleSource) or not source.once:
+            return
+        number, _ = source.schedule.locate(epoch, 0)
+        if number > 0:
+            raise PlanError(
+                f"x is {source.kind}, which ended after {source.schedule.batches} batches: there "
+                f"is nothing left for epoch {epoch + 1} of {self._plan.epochs}. Pass what can be "
+                "gone through again, such as a keras.utils.PyDataset, or as many epochs as it is "
+                f"enough for (epochs={epoch}), or steps_per_epoch. What was trained is saved."
+            )
+
+    def _steps(self, epoch: int, steps: int | None) -> bool:
         """Take the steps of an epoch; returns whether they are done, and not rolled back."""
-        while self.position.step < steps:
+        while steps is None or self.position.step < steps:
+            ended = False
             if self._rollback is not None and self._rollback.clear(self.position) == 0:
                 self._advance(1)
-            elif (trouble := self._stretch(epoch, steps)) is not None:
-                self._roll_back(trouble)
-                if self.position.step == 0:
-                    return False
-                continue
+            else:
+                stretch, trouble = self._stretch(steps)
+                if trouble is not None:
+                    self._roll_back(trouble)
+                    if self.position.step == 0:
+                        return False
+                    continue
+                ended = stretch.ended
             self._show(epoch, steps)
             self._course.stopped = bool(self._model.stop_training)
+            if ended and steps is not None:
+                _warn_of_the_end(self.position.step, steps)
+            if ended:
+                break
             self._look(epoch_end=False)
             if self._course.stopped:
                 break
         return True
 
-    def _show(self, epoch: int, steps: int) -> None:
+    def _show(self, epoch: int, steps: int | None) -> None:
         """Tell people and the journal how it goes within an epoch, now and then."""
         now = time.monotonic()
-        measure = now - self._measured >= _MEASURE and self.position.step < steps
+        within = steps is None or self.position.step < steps
+        measure = now - self._measured >= _MEASURE and within
         if not measure and not self._reporter.wanted:
             return
         logs = keras_private.pythonify_logs(self._course.logs)
         if self._reporter.wanted:
-            self._reporter.step(self.position.step, logs)
+            self._reporter.step(self.position.step, logs, self._waiting())
         if measure:
             self._measured = now
-            self._keeper.record_point(epoch, self.position.step, steps, logs)
+            self._keeper.record_point(epoch, self.position.step, steps or 0, logs)
+
+    def _waiting(self) -> float:
+        """Return for which part of the epoch so far the training has waited for its data."""
+        return self._waited / max(time.monotonic() - self._began, 1e-9)
 
     def _advance(self, count: int) -> None:
         here = self.position
         self.position = Position(here.epoch, here.step + count, here.total + count)
 
-    def _stretch(self, epoch: int, steps: int) -> Trouble | None:
-        """Take some steps of an epoch; returns what broke the training in them, if any."""
+    def _stretch(self, steps: int | None) -> tuple[Stretch, Trouble | None]:
+        """Take some steps of an epoch; returns them, and what broke the training in them if any."""
         first = self.position.step
         count = self._execution
         if not self._looks and not self._model.stop_training:
@@ -190,25 +223,30 @@ class Loop:
             count = min(count, self._keeper.steps_until_due(self.position) or count)
         if self._rollback is not None:
             count = min(count, self._rollback.clear(self.position))
-        count = min(count, steps - first)
+        if steps is not None:
+            count = min(count, steps - first)
         if self._looks:
             self._callbacks.on_train_batch_begin(first)
         self._stretching = not self._looks
         with self._train_stretch.timing(count):
-            self._course.logs = self._engine.train(epoch, first, count)
+            stretch = self._engine.train(self.position.epoch, first, count)
         self._stretching = False
+        self._waited += stretch.waited
+        if not stretch.steps:
+            return stretch, None
+        self._course.logs = stretch.logs
         if self._rollback is not None:
             assert self._engine.seen is not None
             trouble = self._rollback.judge(self._engine.seen)
             if trouble is not None:
-                return trouble
-        self._advance(count)
+                return stretch, trouble
+        self._advance(stretch.steps)
         if self._looks:
             self._engine.attach()
             # Keras counts to the end of the execution even where the data ends before it.
             last = first - first % self._execution + self._execution - 1
             self._callbacks.on_train_batch_end(last, self._course.logs)
-        return None
+        return stretch, None
 
     def _roll_back(self, trouble: Trouble) -> None:
         """Go back to the last point, and on from there without the batches that broke it."""
@@ -239,6 +277,7 @@ class Loop:
         if rollback.factor != 1:
             self._model.optimizer.learning_rate = rate
         self._engine.reorder(rollback.reshuffles)
+        self._engine.go_on(course.place)
         event = RolledBack(
             time=time.time(),
             position=self.position,
@@ -259,8 +298,13 @@ class Loop:
     def _samples(
         self, rows: Sequence[tuple[int, int]], reshuffles: Sequence[Reshuffle]
     ) -> list[int]:
-        """Return the indices of the samples in batches, given by epoch and step."""
+        """Return the indices of the samples in batches, given by epoch and step.
+
+        What is not made of samples by index has none.
+        """
         source = self._plan.train
+        if not isinstance(source, SampleSource):
+            return []
         found: list[int] = []
         for epoch, step in rows:
             number, batch = source.schedule.locate(epoch, step)
@@ -270,21 +314,24 @@ class Loop:
 
     def _reshuffle(self, point: Position, again: int) -> Reshuffle:
         """Return what takes the samples after a point in another order."""
-        number, batch = self._plan.train.schedule.locate(point.epoch, point.step)
-        return Reshuffle(number, batch * self._plan.train.batch_size, again)
+        source = self._plan.train
+        number, batch = source.schedule.locate(point.epoch, point.step)
+        size = source.batch_size if isinstance(source, SampleSource) else 1
+        return Reshuffle(number, batch * size, again)
 
     def _end_epoch(self, epoch: int) -> None:
+        waiting = self._waiting()
         with self._hooks():
             logs = self._epoch_logs()
             if self._plan.validates(epoch):
-                logs.update(self._validate())
+                logs.update(self._validate(epoch))
             self._callbacks.on_epoch_end(epoch, logs)
         self._course.logs = keras_private.pythonify_logs(logs)
         self._course.stopped = bool(self._model.stop_training)
         self.position = Position(epoch + 1, 0, self.position.total)
         recorded = self._history.rows[-1][1]
         self._keeper.record_epoch(epoch, self.position.total, recorded)
-        self._reporter.end_epoch(epoch, recorded)
+        self._reporter.end_epoch(epoch, recorded, waiting)
 
     def _epoch_logs(self) -> Logs:
         if self._course.logs:
@@ -293,24 +340,33 @@ class Loop:
         names = sorted(self._engine.names or ())
         return {name: math.nan for name in names if not name.startswith("val_")}
 
-    def _validate(self) -> Logs:
-        assert self._plan.validation is not None
+    def _validate(self, epoch: int) -> Logs:
+        source = self._plan.validation
+        assert source is not None
+        # Of arrays every validation is the same pass.
+        number = 0 if isinstance(source, SampleSource) else self._plan.validations(epoch)
         self._callbacks.on_test_begin()
         self._model.reset_metrics()
         self._model.stop_evaluating = False
-        steps = self._plan.validation.schedule.steps(0)
-        step, logs = 0, Logs()
-        while step < steps and not self._model.stop_evaluating:
+        steps = source.schedule.steps(number)
+        step, logs, ended = 0, Logs(), False
+        while not ended and not self._model.stop_evaluating:
             count = self._execution if self._looks_at_tests else self._test_stretch.length
-            count = min(count, steps - step)
+            if steps is not None:
+                count = min(count, steps - step)
+            if not count:
+                break
             if self._looks_at_tests:
                 self._callbacks.on_test_batch_begin(step)
             with self._test_stretch.timing(count):
-                logs = self._engine.test(step, count)
-            if self._looks_at_tests:
+                stretch = self._engine.test(number, step, count)
+            ended = stretch.ended
+            if stretch.steps:
+                logs = stretch.logs
+            if stretch.steps and self._looks_at_tests:
                 self._engine.attach()
                 self._callbacks.on_test_batch_end(step + self._execution - 1, logs)
-            step += count
+            step += stretch.steps
             if self._interruption.signal is not None:
                 self._leave(self._sound)
         self._engine.attach()
@@ -363,6 +419,7 @@ class Loop:
 
     def _hold(self, *, copy: bool = True) -> Held:
         self._course.logs = keras_private.pythonify_logs(self._course.logs)
+        self._course.place = self._engine.place(self.position.epoch, self.position.step)
         values, callbacks = self._engine.values(), self._plan.callbacks
         return hold(self.position, values, callbacks, self._course, copy=copy)
 
@@ -374,6 +431,14 @@ class Loop:
         self._engine.attach()
         yield
         self._sound = None
+
+
+def _warn_of_the_end(step: int, steps: int) -> None:
+    warnings.warn(
+        f"the data ended after step {step} of an epoch that was to have {steps}: the epoch ends "
+        "there, as in Keras. Let steps_per_epoch be as many as there are, or let the data go on.",
+        stacklevel=2,
+    )
 
 
 class _Stretch:

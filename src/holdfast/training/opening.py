@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 from weakref import WeakSet
@@ -37,6 +38,8 @@ _ONLY_FINAL = (
 
 SAVED = "saved without training"
 """In the plan of a run that holds a model, and no training to go on with."""
+
+_NO_BACKENDS = ("holdfast", "keras", "numpy")
 
 Found = tuple[Manifest, list[Array]]
 """A checkpoint to go on from."""
@@ -229,12 +232,26 @@ def _is_json(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
+def begun_elsewhere(found: Manifest) -> list[str]:
+    """Return what people are to be told of a checkpoint that was written under another backend."""
+    now = keras.config.backend()
+    was = next((name for name in found.versions if name not in {*_NO_BACKENDS, now}), None)
+    if was is None or now in found.versions:
+        return []
+    return [
+        f"its last step was taken under {was}, and it goes on under {now}: weights, optimizer, "
+        "metrics and place are the same; random numbers of layers and the last digits of sums are "
+        "another backend's from here on"
+    ]
+
+
 def versions() -> dict[str, str]:
     """Return the versions of what decides a training's bits."""
     backend = keras.config.backend()
     return {
         "holdfast": version("holdfast"),
         "keras": keras.__version__,
-        backend: version(backend),
+        # Not of the distribution, which has several names: tensorflow-cpu is tensorflow.
+        backend: str(import_module(backend).__version__),
         "numpy": np.__version__,
     }

@@ -21,6 +21,7 @@ from holdfast.callbacks.rollback import Rollback
 from holdfast.data.adapt import adapt
 from holdfast.data.source import Source
 from holdfast.errors import PlanError, UnsupportedError
+from holdfast.state import rng
 from holdfast.store.manifest import fingerprint
 from holdfast.training.describe import describe_model, describe_training
 from holdfast.types import Json
@@ -46,6 +47,7 @@ class Plan:
     callbacks: Sequence[Any]
     train: Source
     validation: Source | None
+    seed: int
     description: Mapping[str, Json]
     fingerprint: str
 
@@ -57,10 +59,17 @@ class Plan:
             return (epoch + 1) % self.validation_freq == 0
         return epoch + 1 in self.validation_freq
 
+    def validations(self, epoch: int) -> int:
+        """Return how many validations there are before that of epoch `epoch`."""
+        if isinstance(self.validation_freq, int):
+            return epoch // self.validation_freq - self.initial_epoch // self.validation_freq
+        return sum(self.initial_epoch < number <= epoch for number in self.validation_freq)
+
 
 def make_plan(
     model: Any,
     *,
+    seed: int | None = None,
     x: Any,
     y: Any,
     batch_size: int | None,
@@ -79,6 +88,12 @@ def make_plan(
     validation_freq: int | Sequence[int],
 ) -> Plan:
     """Check the arguments of `Model.fit`, build the model from the data's shapes, and plan.
+
+    Args:
+        model: to train.
+        seed: of the shuffling, where the run has one already.
+
+    The others are those of `Model.fit`.
 
     Raises:
         PlanError: an argument, or the model, that cannot be trained with.
@@ -101,10 +116,12 @@ def make_plan(
         raise PlanError(
             f"class_weight must be a dict of class to weight, found a {type(class_weight).__name__}"
         )
+    seed = rng.draw_seed() if seed is None else seed
     train, validation = adapt(
         x,
         y,
         sample_weight,
+        seed=seed,
         batch_size=_optional("batch_size", batch_size),
         class_weight=dict(class_weight) if class_weight is not None else None,
         shuffle=shuffle or False,
@@ -135,6 +152,7 @@ def make_plan(
         callbacks=_callbacks(callbacks),
         train=train,
         validation=validation,
+        seed=seed,
         description=description,
         fingerprint=fingerprint(description),
     )
@@ -149,11 +167,25 @@ def _check_model(model: Any) -> None:
         raise PlanError("the model is compiled without an optimizer: there is nothing to train by")
     for name, instead in _NOT_CALLED.items():
         _refuse_own(model, name, instead)
-    if keras.distribution.distribution() is not None:
-        raise UnsupportedError(
-            "a keras.distribution is set; Run.fit trains on one device. "
-            "Unset it with keras.distribution.set_distribution(None)."
+    _check_distribution()
+
+
+def _check_distribution() -> None:
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return
+    kind = type(distribution).__name__
+    if not isinstance(distribution, keras.distribution.DataParallel):
+        why = f"a keras.distribution.{kind} is set; Run.fit takes DataParallel"
+    elif keras.config.backend() != "jax":
+        why = (
+            f"a {kind} is set; Run.fit takes it on JAX, and Keras runs on {keras.config.backend()}"
         )
+    elif keras_private.is_multi_process(distribution):
+        why = f"the {kind} is spread over several processes; Run.fit takes the devices of one"
+    else:
+        return
+    raise UnsupportedError(f"{why}. Unset it with keras.distribution.set_distribution(None).")
 
 
 def refuse_own_fit(model: Any) -> None:
@@ -174,9 +206,7 @@ def _refuse_own(model: Any, name: str, instead: str) -> None:
 
 
 def _build(model: Any, train: Source) -> None:
-    rows = slice(0, min(train.batch_size, train.samples))
-    batch = keras.tree.map_structure(lambda array: array[rows], train.arrays, none_is_leaf=False)
-    keras_private.build(model, batch)
+    keras_private.build(model, train.specimen())
 
 
 def _callbacks(given: Any) -> list[Any]:
@@ -236,7 +266,7 @@ def _capped(value: int, most: int | None, name: str) -> int:
 
 
 def _warn_of_too_few(name: str, source: Source | None) -> None:
-    if source is None:
+    if source is None or source.schedule.batches is None:
         return
     asked, there = source.schedule.steps_per_epoch or 0, source.schedule.batches
     if asked > there:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _SHOW_EVERY = 0.2
+_WORTH_SAYING = 0.1
 
 
 class Reporter:
@@ -49,8 +50,8 @@ class Reporter:
             f"holdfast: {text}", markup=False, soft_wrap=True
         )
 
-    def begin_epoch(self, epoch: int, steps: int, done: int) -> None:
-        """Begin an epoch of `steps` steps, of which `done` are done already."""
+    def begin_epoch(self, epoch: int, steps: int | None, done: int) -> None:
+        """Begin an epoch of `steps` steps, or nobody knows how many; `done` are done already."""
         self._began = time.monotonic()
         if self._verbose == 1 and self._console.is_terminal:
             self._bar = Progress(
@@ -66,20 +67,21 @@ class Reporter:
             self._bar.add_task(self._name(epoch), total=steps, completed=done, logs="")
             self._bar.start()
 
-    def step(self, done: int, logs: Mapping[str, Any]) -> None:
-        """Show that `done` steps of the epoch are done."""
+    def step(self, done: int, logs: Mapping[str, Any], waiting: float = 0.0) -> None:
+        """Show that `done` steps of the epoch are done, and how much of it was waiting for data."""
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done, logs=_format(logs))
+            text = _format(logs) + _waiting(waiting)
+            self._bar.update(self._bar.task_ids[0], completed=done, logs=text)
             self._bar.refresh()
             self._shown = time.monotonic()
 
-    def end_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
-        """End the epoch with its logs."""
+    def end_epoch(self, epoch: int, logs: Mapping[str, Any], waiting: float = 0.0) -> None:
+        """End the epoch with its logs, and the part of its steps' time that waited for data."""
         self.pause()
         if self._verbose:
             seconds = time.monotonic() - self._began
             self._console.print(
-                f"{self._name(epoch)}  {seconds:.1f}s  {_format(logs)}",
+                f"{self._name(epoch)}  {seconds:.1f}s  {_format(logs)}{_waiting(waiting)}",
                 markup=False,
                 soft_wrap=True,
             )
@@ -92,6 +94,10 @@ class Reporter:
 
     def _name(self, epoch: int) -> str:
         return f"Epoch {epoch + 1}/{self._epochs}"
+
+
+def _waiting(part: float) -> str:
+    return f"  waiting for data {part:.0%}" if part >= _WORTH_SAYING else ""
 
 
 def _format(logs: Mapping[str, Any]) -> str:

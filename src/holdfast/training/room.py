@@ -76,6 +76,8 @@ def _most_at_once(keep: Keep, every: Every, plan: Plan, position: Position) -> i
     epochs = max(plan.epochs - position.epoch, 0)
     taken = 2 + epochs
     if every.steps is not None:
-        taken += epochs * plan.train.schedule.steps(position.epoch) // every.steps
+        # How many steps an epoch has is not known of all data: then by the clock alone.
+        steps = plan.train.schedule.steps(position.epoch) or 0
+        taken += epochs * steps // every.steps
     count = min(keep.last, taken) + min(keep.best, epochs) + 1
     return count + (epochs // keep.every_epochs if keep.every_epochs else 0)

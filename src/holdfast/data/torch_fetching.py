@@ -1,0 +1,223 @@
+"""The batches of one pass of a loader, fetched in this process or by an iterator of torch's.
+
+Owns the loader's worker processes: starting them, and that none is left behind. Which pass is
+gone through, and from where, is `torch`'s; what a worker does by itself, `torch_workers`'s.
+"""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from keras import tree
+from torch.utils.data import DataLoader, default_collate
+
+from holdfast.data import batches
+from holdfast.data.drawing import key
+from holdfast.data.source import State, Stream, Tree
+from holdfast.data.torch_state import has_ended_workers, is_stateful, kept_state
+from holdfast.data.torch_workers import Keyed, own_random
+
+
+class Fetching:
+    """What all passes of a loader have in common.
+
+    Args:
+        loader: the user's.
+        seed: of the run.
+        what: it is, in words, for errors.
+        with_samplers: whether its samplers' random generators are to be set for each batch too.
+    """
+
+    def __init__(
+        self, loader: DataLoader[Any], seed: int, what: str, *, with_samplers: bool
+    ) -> None:
+        self._dataset: Any = loader.dataset
+        self._collate: Any = loader.collate_fn
+        self._batched = loader.batch_sampler is not None
+        self._fresh = bool(loader.num_workers) or (
+            self._batched and loader.collate_fn is default_collate
+        )
+        others = [loader.sampler, loader.batch_sampler, loader.generator] if with_samplers else []
+        self._own = own_random(self._dataset, self._collate, *others)
+        self._seed = seed
+        self.what = what
+
+    def fetch(self, indices: Any) -> Any:
+        """Return the batch of some indices, fetched in this process."""
+        dataset = self._dataset
+        if not self._batched:
+            samples = dataset[indices]
+        elif getattr(dataset, "__getitems__", None):
+            samples = dataset.__getitems__(indices)
+        else:
+            samples = [dataset[index] for index in indices]
+        return self._collate(samples)
+
+    def packed(self, batch: Any) -> Tree:
+        """Return a batch as numpy arrays that nobody else writes to."""
+        whole = batches.packed(batch, self.what)
+        # What the user's own code returns it may fill again for the next batch.
+        return whole if self._fresh else tree.map_structure(np.copy, whole, none_is_leaf=False)
+
+    def set_own_random(self, number: int, batch: int) -> None:
+        """Set the data's own random generators as the global ones are set."""
+        if self._own:
+            self._own.begin(key(self._seed, number, batch))
+
+
+class Indices:
+    """What stands in for a sampler; an iterator of torch's may begin it more than once."""
+
+    def __init__(self, keyed: bool) -> None:
+        self._keyed = keyed
+
+    def give(
+        self,
+        seed: int,
+        number: int,
+        first: int,
+        indices: Callable[[], Iterator[Any]],
+        each: int = 1,
+    ) -> None:
+        """Have it give these, of batches `first`, `first + each`, … of pass `number`."""
+        self._pass = seed, number, first, indices, each
+
+    def __iter__(self) -> Iterator[Any]:
+        seed, number, batch, indices, each = self._pass
+        for one in indices():
+            yield Keyed(seed, number, batch, one) if self._keyed else one
+            batch += each
+
+
+class Fetched:
+    """A pass over data by index, in this process."""
+
+    def __init__(self, fetching: Fetching, indices: Iterator[Any], number: int, batch: int) -> None:
+        self._fetching = fetching
+        self._indices = indices
+        self._number = number
+        self._batch = batch
+
+    def draw(self) -> Tree | None:
+        """Return the next batch."""
+        for indices in self._indices:
+            self._fetching.set_own_random(self._number, self._batch)
+            self._batch += 1
+            return self._fetching.packed(self._fetching.fetch(indices))
+        return None
+
+    def state(self) -> State:
+        """Return nothing: the number of the batch is enough."""
+        return None
+
+    def close(self) -> None:
+        """Let go of nothing."""
+
+
+class Iterated:
+    """A pass that an iterator of torch's makes, with its workers.
+
+    Args:
+        fetching: of the loader.
+        loader: to go through, the user's or a copy.
+        number: of the pass.
+        batch: the first to be drawn.
+        state: that the loader was given, before that batch.
+    """
+
+    def __init__(
+        self, fetching: Fetching, loader: Any, number: int, batch: int, state: State
+    ) -> None:
+        self._fetching = fetching
+        self._loader = loader
+        self._number = number
+        self._batch = batch
+        self._usable = batch, state
+        fetching.set_own_random(number, (1 << 64) - 1)
+        self.iterator = _started(loader)
+
+    def draw(self) -> Tree | None:
+        """Return the next batch."""
+        if not self._loader.num_workers:
+            self._fetching.set_own_random(self._number, self._batch)
+        try:
+            batch = next(self.iterator)
+        except StopIteration:
+            return None
+        except BaseException:
+            end(self._loader, self.iterator)
+            raise
+        self._batch += 1
+        return self._fetching.packed(batch)
+
+    def state(self) -> State:
+        """Return the last state that can be gone on from, and how many batches ago it was."""
+        stateful = self._loader if is_stateful(self._loader) else self._loader.dataset
+        state = kept_state(stateful.state_dict(), f"the state of {self._fetching.what}")
+        if not self._loader.num_workers or not has_ended_workers(state):
+            self._usable = self._batch, state
+        batch, state = self._usable
+        return {"state": state, "skip": self._batch - batch}
+
+    def close(self) -> None:
+        """End the workers, unless they are to last for the next pass."""
+        if not self._loader.persistent_workers:
+            end(self._loader, self.iterator)
+
+
+class Peeked:
+    """A pass whose first batch was drawn to look at it."""
+
+    def __init__(self, stream: Stream, first: Tree | None) -> None:
+        self._stream = stream
+        self._first = first
+        self._given = False
+
+    def draw(self) -> Tree | None:
+        """Return the next batch."""
+        if self._given:
+            return self._stream.draw()
+        self._given = True
+        return self._first
+
+    def state(self) -> State:
+        """Return the stream's state; before the first batch there is none."""
+        return self._stream.state() if self._given else None
+
+    def close(self) -> None:
+        """End the workers."""
+        self._stream.close()
+
+
+def end(loader: Any, iterator: Any = None) -> None:
+    """End the workers of a loader's iterator, whatever they are at."""
+    iterator = loader._iterator if iterator is None else iterator
+    if hasattr(iterator, "_shutdown_workers"):
+        iterator._shutdown_workers()
+        for worker in iterator._workers:
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+    loader._iterator = None
+
+
+def _started(loader: DataLoader[Any]) -> Any:
+    """Begin a pass, and start workers for it.
+
+    torch forks them unless it is told otherwise, and JAX warns of every fork: a process that
+    came of one cannot use JAX. A worker does not, but where the data set itself does.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # in a worker until it has put the parent's garbage aside: torch_workers
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
+            return iter(loader)
+    finally:
+        if collecting:
+            gc.enable()

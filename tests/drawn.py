@@ -1,48 +1,51 @@
-"""Whether a source's batches are the same from wherever they are drawn."""
+"""Whether a source's batches are the same wherever its passes are gone on with."""
 
-import random
-
-import keras
 import numpy as np
 
 from holdfast.data.batches import content_sum
 from holdfast.data.drawing import Drawing, isolated
 
-
-def drawn(source, number, batch=0, seed=5):
-    """The content of the batches of a pass, from one on."""
-    drawing = Drawing(source, seed)
-    try:
-        return from_here(drawing, number, batch)
-    finally:
-        drawing.close()
+SEED = 11
 
 
-def from_here(drawing, number, batch):
-    found = []
-    while True:
-        disturb()
-        with isolated():
-            drawing.seek(number, batch + len(found))
-            one = drawing.draw()
-        if one is None:
-            return found
-        found.append(content_sum(one))
+def rest_of(drawing, number, batch=0):
+    """What is left of a pass, with others drawing from the global generators in between."""
+    sums = []
+    with isolated():
+        drawing.seek(number, batch)
+        while (drawn := drawing.draw()) is not None:
+            np.random.random(3)
+            sums.append(content_sum(drawn))
+    return sums
 
 
-def disturb():
-    """What else a program draws from the global generators, meanwhile."""
-    random.random()
-    np.random.random()
-    keras.random.uniform((1,))
-
-
-def same_from_everywhere(make, passes=3):
-    """Draw some passes whole, and from each batch on in sources made anew; returns the former."""
-    drawing = Drawing(make(), 5)
-    whole = [from_here(drawing, number, 0) for number in range(passes)]
-    for number, expected in enumerate(whole):
-        for batch in range(len(expected)):
-            assert drawn(make(), number, batch) == expected[batch:], (number, batch)
+def whole(source, passes=2):
+    drawing = Drawing(source, SEED)
+    sums = [rest_of(drawing, number) for number in range(passes)]
     drawing.close()
-    return whole
+    return sums
+
+
+def goes_on(make, passes=2, batches=None):
+    """Compare with the whole what is drawn after a stop at a batch; return the whole.
+
+    A stop is: a source of its own reads three batches ahead of the place, another goes on from it.
+    """
+    expected = whole(make(), passes)
+    for number in range(passes):
+        for batch in batches or range(len(expected[number])):
+            before = Drawing(make(), SEED)
+            with isolated():
+                before.seek(number, 0)
+                for _ in range(batch + 3):
+                    if before.draw() is None:
+                        break
+            place = before.place(number, batch)
+            before.close()
+            after = Drawing(make(), SEED)
+            after.restore(place)
+            found = [rest_of(after, number, batch)]
+            found += [rest_of(after, later) for later in range(number + 1, passes)]
+            after.close()
+            assert found == [expected[number][batch:], *expected[number + 1 :]], (number, batch)
+    return expected

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from drawn import drawn, same_from_everywhere
+from drawn_again import drawn, same_from_everywhere
 from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator
 
 import holdfast

@@ -12,18 +12,18 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-import keras  # noqa: E402
+import keras
 
 if keras.config.backend() != "tensorflow":
     pytest.skip("Keras runs on another backend", allow_module_level=True)
 
-import holdfast  # noqa: E402
-from holdfast import keras_private  # noqa: E402
-from holdfast.engines.tensorflow import TensorFlowSteps  # noqa: E402
-from holdfast.errors import UnsupportedError  # noqa: E402
-from holdfast.events import RolledBack  # noqa: E402
-from holdfast.state import variables  # noqa: E402
-from holdfast.testing import restart_at_every_step  # noqa: E402
+import holdfast
+from holdfast import keras_private
+from holdfast.engines.tensorflow import TensorFlowSteps
+from holdfast.errors import Interrupted, UnsupportedError
+from holdfast.events import RolledBack
+from holdfast.state import variables
+from holdfast.testing import restart_at_every_step
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "backends.py"
 LOSS = "sparse_categorical_crossentropy"
@@ -39,7 +39,9 @@ def sentences(samples):
 def model_of(optimizer, *, dtype=None, recurrent=False, **more):
     """Embedding, BatchNormalization, Dropout: sparse gradients, running means, random state."""
     layers = keras.layers
-    inner = layers.GRU(4, recurrent_dropout=0.2, dtype=dtype) if recurrent else layers.Flatten()
+    inner = (
+        layers.SimpleRNN(4, recurrent_dropout=0.2, dtype=dtype) if recurrent else layers.Flatten()
+    )
     model = keras.Sequential(
         [
             keras.Input((5,)),
@@ -83,11 +85,14 @@ def scaled():
     ids=["loss-scale", "bfloat16", "recurrent", "xla"],
 )
 def test_interrupted_it_ends_with_the_same_bits(tmp_path, optimizer, settings):
-    x, y = sentences(10)
+    x, y = sentences(8)
 
     def fitted(run, seed, stop=0):
+        taken = []
+
         def look(batch, logs):
-            if int(model.optimizer.iterations) + batch == stop:
+            taken.append(batch)
+            if len(taken) == stop:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         keras.utils.set_random_seed(seed)
@@ -97,9 +102,9 @@ def test_interrupted_it_ends_with_the_same_bits(tmp_path, optimizer, settings):
         return run.digest()
 
     stopped = holdfast.Run(tmp_path / "stopped")
-    with pytest.raises(holdfast.Interrupted):
-        fitted(stopped, 1, stop=2)
-    assert 0 < stopped.position.total < 6
+    with pytest.raises(Interrupted):
+        fitted(stopped, 1, stop=3)
+    assert stopped.position.total == 3
     assert fitted(stopped, 2) == fitted(holdfast.Run(tmp_path / "whole"), 1)
 
 
@@ -169,7 +174,7 @@ class Hooks(keras.callbacks.Callback):
     "settings", [{}, {"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}]
 )
 def test_it_trains_as_keras_does(tmp_path, settings):
-    x, y = sentences(20)
+    x, y = sentences(16 if settings.get("jit_compile") else 20)  # each size is compiled anew
 
     def made():
         keras.utils.set_random_seed(4)
@@ -213,9 +218,9 @@ def test_a_value_that_is_held_stays_what_it_was(jit_compile):
 
 def test_a_step_that_breaks_the_training_is_gone_back_from(tmp_path):
     numbers = np.random.default_rng(1)
-    x = numbers.normal(size=(32, 5)).astype("float32")
+    x = numbers.normal(size=(24, 5)).astype("float32")
     y = x.sum(axis=1, keepdims=True)
-    x[16:24] = 1e20
+    x[8:16] = 1e20
 
     def make(seed):
         keras.utils.set_random_seed(seed)
@@ -235,7 +240,7 @@ def test_a_step_that_breaks_the_training_is_gone_back_from(tmp_path):
     given = make(0)
     run.fit(**given)
     (event,) = [event for event in run.journal().lived() if isinstance(event, RolledBack)]
-    assert list(event.samples) == list(range(16, 24))
+    assert list(event.samples) == list(range(8, 16))
     assert all(np.isfinite(weights).all() for weights in given["model"].get_weights())
     restart_at_every_step(lambda seed: make(seed + 1), tmp_path / "restarts")
 
@@ -278,7 +283,7 @@ def test_what_cannot_be_kept_is_named(tmp_path):
     x, y = sentences(4)
     model = keras.Sequential([keras.Input((5,)), Noisy(), keras.layers.Dense(3, "softmax")])
     model.compile("sgd", LOSS)
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match=r"a step (draws|changes)") as warned:
         holdfast.Run(tmp_path / "run").fit(model, x, y, verbose=0)
     said = " ".join(str(one.message) for one in warned)
     assert "RandomStandardNormal" in said

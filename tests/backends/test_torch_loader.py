@@ -1,6 +1,13 @@
 """A torch DataLoader: the same batches from any place on, in any process, whoever fetches them."""
 
+import multiprocessing
+import os
 import random
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +29,11 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from holdfast import Run
 from holdfast.data.drawing import Drawing, isolated
 from holdfast.data.torch import LoaderSource
+from holdfast.errors import PlanError, UnsupportedError
+from holdfast.testing import restart_at_every_step
 
 SAMPLES = 22
 BATCH = 4
@@ -65,7 +75,7 @@ class Grouped(Sampler):
             yield self.order[start : start + BATCH]
 
     def __len__(self):
-        return -(-len(self.order) // BATCH)
+        return (len(self.order) + BATCH - 1) // BATCH
 
 
 class Endless(Sampler):
@@ -263,3 +273,98 @@ def test_a_pass_is_the_same_from_any_batch_on(kind):
         assert rest == whole[number][batch:], (kind, number, batch)
         assert [flat(one) for one in ahead if one is not None] == rest[:2], (kind, number, batch)
     first_life.close()
+
+
+class Failing(Noisy):
+    def __getitem__(self, index):
+        if index == 13:
+            raise KeyError("no item 13")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_data_set_raises_reaches_the_user_and_leaves_no_worker(workers):
+    loader = DataLoader(
+        Failing(), BATCH, num_workers=workers, persistent_workers=workers > 0, timeout=60 * workers
+    )
+    drawing = Drawing(LoaderSource(loader, seed=SEED), SEED)
+    with isolated():
+        drawing.seek(0, 0)
+        assert len(drawing.draw()) == 2
+        drawing.draw(), drawing.draw()
+        with pytest.raises(KeyError, match="no item 13"):
+            drawing.draw()
+    assert not multiprocessing.active_children()
+
+
+def test_what_is_the_users_is_as_it_was():
+    generator = torch.Generator().manual_seed(5)
+    loader = DataLoader(tensors(), BATCH, shuffle=True, generator=generator, num_workers=1)
+    before = generator.get_state(), torch.get_rng_state(), random.getstate(), dict(vars(loader))
+    source = LoaderSource(loader, seed=SEED)
+    source.fingerprint()
+    passes(source)
+    random.setstate(before[2])
+    assert torch.equal(generator.get_state(), before[0])
+    assert dict(vars(loader)) == before[3]
+
+
+def test_a_batch_that_depends_on_the_past_is_said_to():
+    loader = DataLoader(TwicePlaced(), BATCH)
+    (sentence,) = LoaderSource(loader, seed=SEED).sentences()
+    assert "will not be bit for bit" in sentence
+    assert "contents" not in LoaderSource(loader, seed=SEED).fingerprint()
+    (sentence,) = LoaderSource(DataLoader(Stream(), BATCH), seed=SEED).sentences()
+    assert "cannot say where it stands" in sentence
+    assert LoaderSource(DataLoader(Noisy(), BATCH), seed=SEED).sentences() == []
+
+
+def test_what_cannot_be_used_is_refused():
+    with pytest.raises(UnsupportedError, match="sampler is a list_iterator"):
+        LoaderSource(DataLoader(tensors(), batch_sampler=iter([[1]])), seed=SEED)
+    with pytest.raises(PlanError, match="x, a DataLoader, has no batches"):
+        LoaderSource(DataLoader(tensors(), batch_sampler=[]), seed=SEED).specimen()
+
+
+def test_a_sampler_may_go_on_for_ever():
+    loader = DataLoader(Noisy(), batch_sampler=BatchSampler(Endless(), BATCH, drop_last=False))
+    source = LoaderSource(loader, seed=SEED)
+    assert source.length is None
+    there, here = Drawing(source, SEED), Drawing(LoaderSource(loader, seed=SEED), SEED)
+    with isolated():
+        there.seek(0, 0)
+        for _ in range(600):
+            there.draw()
+        here.seek(0, 600)
+        assert flat(there.draw()) == flat(here.draw())
+
+
+def model():
+    keras.utils.set_random_seed(3)
+    layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(5)]
+    built = keras.Sequential(layers)
+    built.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return built
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_trains_as_keras_does(workers, tmp_path):
+    def loader():
+        return DataLoader(tensors(), BATCH, num_workers=workers, persistent_workers=workers > 0)
+
+    ours, theirs = model(), model()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        Run(tmp_path / "run").fit(ours, loader(), validation_data=loader(), epochs=2, verbose=0)
+    assert not multiprocessing.active_children()
+    theirs.fit(DataLoader(tensors(), BATCH), epochs=2, verbose=0)
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["batches of its own", "stateful, stream"])
+def test_a_run_stopped_at_every_step_is_exact(kind, tmp_path):
+    def make(seed):
+        return {"model": model(), "x": loaders()[kind](), "epochs": 2, "verbose": 0}
+
+    assert restart_at_every_step(make, tmp_path).moments >= 2

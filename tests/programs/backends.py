@@ -2,8 +2,8 @@
 
 Usage: python backends.py DIRECTORY EPOCHS WEIGHTS_FILE [dropout] [every] [killed]
 
-With `dropout` the model has a layer that draws random numbers, with `every` each step is saved,
-with `killed` the program kills itself at its fourth step.
+The model has a layer that draws random numbers. With `dropout` they make a difference, with `every`
+each step is saved, with `killed` the program kills itself at its fourth step.
 """
 
 import os
@@ -22,7 +22,7 @@ def model_of(dropout):
         keras.Input((6,)),
         keras.layers.Dense(8, "relu", kernel_initializer=start(6, 8)),
         keras.layers.BatchNormalization(),
-        *([keras.layers.Dropout(0.3)] if dropout else []),
+        keras.layers.Dropout(0.3) if dropout else keras.layers.GaussianNoise(1e-9),
         keras.layers.Dense(3, "softmax", kernel_initializer=start(8, 3)),
     ]
     model = keras.Sequential(layers)
@@ -60,6 +60,8 @@ def train(directory, epochs, weights, *more):
         every=holdfast.Every(steps=1) if "every" in more else holdfast.Every(),
     )
     values = {f"{n:03d}": value for n, value in enumerate(model.get_weights())}
+    (state,) = [v for v in model.non_trainable_variables if "seed_generator" in v.path]
+    values["draws"] = keras.ops.convert_to_numpy(state)
     np.savez(weights, **values, **{f"log {k}": v for k, v in history.history.items()})
 
 

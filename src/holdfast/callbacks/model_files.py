@@ -33,7 +33,12 @@ class Image:
     @classmethod
     def of(cls, model: Any) -> Image:
         """Copy the values of all variables of a model, its optimizer's among them."""
-        found = [variable for group in variables.groups(model) for variable in group]
+        found = [
+            variable
+            for group in variables.groups(model)
+            for variable in group
+            if isinstance(variable, keras.Variable)
+        ]
         copies = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in found]
         return cls(model, list(zip(found, copies, strict=True)))
 
@@ -42,7 +47,9 @@ class Image:
         """Take the values from a checkpoint's arrays, by the names of `state/variables`."""
         found = [variable for group in variables.groups(model) for variable in group]
         names = [name for name, _ in variables.names(model)]
-        return cls(model, [(v, arrays[name]) for v, name in zip(found, names, strict=True)])
+        pairs = zip(found, names, strict=True)
+        # PyTorch's buffers are no variables of Keras's, and no part of its files.
+        return cls(model, [(v, arrays[name]) for v, name in pairs if isinstance(v, keras.Variable)])
 
     def write(self, path: Path, *, weights_only: bool, form: str | None = None) -> None:
         """Write the file, in a format, or the one that its ending names.

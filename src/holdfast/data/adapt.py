@@ -40,8 +40,10 @@ def adapt(
         PlanError: arrays that do not fit together.
     """
     if x is None:
-        raise PlanError("x is None; expected an array, arrays in a list, tuple or dict, or a data set, loader "
-            "or generator of batches")
+        raise PlanError(
+            "x is None; expected an array, arrays in a list, tuple or dict, or a data set, "
+            "loader or generator of batches"
+        )
     batches = _batches(x, y, sample_weight, "x", class_weight, shuffle, seed)
     if batches is None:
         for value, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")):

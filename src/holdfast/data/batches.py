@@ -5,6 +5,7 @@ Owns what counts as a batch, and its description for fingerprints. Arrays whole 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,19 @@ def as_numpy(leaf: Any, kind: str) -> NDArray[Any]:
             f"{array.dtype} and shape {array.shape}; expected arrays of numbers with a first "
             "dimension for the batch"
         )
-    return np.asarray(array, dtype=device_type(array.dtype))
+    # A copy: some write the next batch into the same array.
+    return np.array(array, dtype=_type(array.dtype, backend.floatx()))
 
 
 def device_type(dtype: Any) -> str:
     """Return the type that samples have in training: Keras's, floats as `floatx`."""
+    return _type(dtype, backend.floatx())
+
+
+@functools.cache
+def _type(dtype: Any, floatx: str) -> str:
     name: str = backend.standardize_dtype(dtype)
-    return str(backend.floatx()) if backend.is_float_dtype(name) else name
+    return floatx if backend.is_float_dtype(name) else name
 
 
 def described(batch: Tree) -> dict[str, Any]:

@@ -140,11 +140,13 @@ class Schedule:
         batches: in a whole pass; None where that is not known until one has ended.
         steps_per_epoch: asked for, or None.
         initial_epoch: the epoch that begins the first pass.
+        epochs: the first epoch that is not trained any more, or None where nobody knows.
     """
 
     batches: int | None
     steps_per_epoch: int | None = None
     initial_epoch: int = 0
+    epochs: int | None = None
 
     def steps(self, epoch: int) -> int | None:
         """Return how many steps an epoch has, or None where that is not known yet."""
@@ -162,3 +164,9 @@ class Schedule:
         epochs_a_pass = -(-self.batches // self.steps_per_epoch)
         number, part = divmod(epoch - self.initial_epoch, epochs_a_pass)
         return number, part * self.steps_per_epoch + step
+
+    def is_beyond(self, number: int, batch: int) -> bool:
+        """Return whether a batch of a pass is one that nobody will ask for."""
+        if self.batches is not None and batch >= self.batches:
+            return True
+        return self.epochs is not None and (number, batch) >= self.locate(self.epochs, 0)

@@ -116,17 +116,21 @@ class TfDataSource:
                 "keras.utils.set_random_seed before the dataset is made."
             )
         if self.place == "replayed":
+            how_long = (
+                f"may take {self.length * self._seconds:.2g} s"
+                if self.length
+                else f"took {self._seconds:.2g} s for a batch"
+            )
             said.append(
                 f"{self._named} cannot be restored to a place ({self._trouble}): after a stop its "
-                "pass is drawn again from the start"
-                + (
-                    f", which may take {self.length * self._seconds:.2g} s. "
-                    if self.length
-                    else f", which took {self._seconds:.2g} s for a batch. "
-                )
-                + "If its Python functions keep no state of their own, set "
-                "options.experimental_external_state_policy to IGNORE."
+                f"pass is drawn again from the start, which {how_long}."
             )
+            if "PyFunc" in self._trouble:
+                said.append(
+                    "If no Python function in it keeps a state, as a generator does, set "
+                    "options.experimental_external_state_policy to "
+                    "tf.data.experimental.ExternalStatePolicy.IGNORE."
+                )
             if not self._repeatable:
                 said.append(
                     f"{self._named} is not the same each time it is gone through: unless all that "
@@ -173,14 +177,16 @@ class TfDataSource:
         """Draw the first batches, to see what they are and whether they can be had again."""
         stream = self._iterate()
         self._keep_start(stream)
-        began = time.perf_counter()
         first = stream.draw()
         if first is None:
             raise PlanError(f"{self._named} has no batches")
         self._first = first
-        self._seconds = time.perf_counter() - began
         if self.place == "saved":
             self._try_state(stream)
+        else:
+            began = time.perf_counter()
+            stream.draw()
+            self._seconds = time.perf_counter() - began
         other = self._iterate()
         if self.place == "saved":
             self._again = not _equal(other.state(), self._starts[0])
@@ -199,9 +205,11 @@ class TfDataSource:
     def _try_state(self, stream: _Pass) -> None:
         import tensorflow as tf
 
+        began = time.perf_counter()
         try:
             state = stream.state()
             second = stream.draw()
+            self._seconds = time.perf_counter() - began
             stream.go_to(state)
         except tf.errors.OpError as error:
             self.place, self._trouble = "replayed", _reason(error)

@@ -145,10 +145,7 @@ class LoaderSource:
         return found
 
     def close(self) -> None:
-        """End workers that outlive a pass (`persistent_workers`), or were never made use of."""
-        if self._peeked is not None:
-            self._peeked.close()
-            self._peeked = None
+        """End workers that outlive a pass (`persistent_workers`)."""
         if self._lasting is not None:
             end(self._lasting[0])
             self._lasting = None
@@ -224,7 +221,10 @@ class LoaderSource:
         stream = self.open(0, 0)
         seed_by(self._seed, 0, 0)
         self._first = stream.draw()
-        self._peeked = Peeked(stream, self._first)
+        if self._loader.num_workers:
+            stream.close()  # its data was the workers' own copy, and is whole in this process
+        else:
+            self._peeked = Peeked(stream, self._first)
 
     def _draw_twice(self) -> None:
         """Draw the first batch, and once more to see whether it is the same.

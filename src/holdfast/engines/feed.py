@@ -221,6 +221,7 @@ class Drawn:
         self._source = source
         self._block: _Block | None = None
         self._next: _Batches | None = None
+        self._late: Exception | None = None
 
     def window(self, number: int, batch: int) -> Window | None:
         began = time.perf_counter()
@@ -250,7 +251,7 @@ class Drawn:
         return self._drawing.place(number, batch)
 
     def go_on(self, place: State) -> None:
-        self._block = self._next = None
+        self._block = self._next = self._late = None
         self._drawing.restore(place)
 
     def close(self) -> None:
@@ -265,22 +266,35 @@ class Drawn:
             until = time.perf_counter() + _DRAWN_SECONDS
             self._fill(ready, lambda: not ready.drawn or time.perf_counter() < until)
         if not ready.drawn:
+            if self._late is not None:
+                raise self._late
             self._learn(number)
             return None
         if ready.after is not None:
-            self._next = _Batches(number, batch + len(ready.drawn), [ready.after])
+            self._next = _Batches(number, ready.end, [ready.after])
         return _Block.of(ready)
 
     def _fill(self, ready: _Batches, going: Callable[[], bool]) -> None:
-        """Draw batches alike, as long as it is worth it and there is room."""
+        """Draw batches alike, as long as it is worth it, there is room, and they are asked for.
+
+        What is wrong with one is raised when that one is due, and those before it were trained on.
+        """
+        if self._late is not None:
+            return
         with isolated():
-            self._drawing.seek(ready.number, ready.batch + len(ready.drawn))
-            while not ready.full() and going():
-                drawn = self._drawing.draw()
-                if drawn is None:
-                    ready.ended = True
-                else:
-                    ready.add(drawn)
+            try:
+                self._drawing.seek(ready.number, ready.end)
+                while not ready.full() and going():
+                    if self._source.schedule.is_beyond(ready.number, ready.end):
+                        ready.ended = True
+                        break
+                    drawn = self._drawing.draw()
+                    if drawn is None:
+                        ready.ended = True
+                    else:
+                        ready.add(drawn)
+            except Exception as error:
+                self._late = error
 
     def _learn(self, number: int) -> None:
         if self._source.schedule.batches is None and self._drawing.ended is not None:
@@ -296,6 +310,11 @@ class _Batches:
         self.drawn: list[Tree] = list(drawn)
         self.after: Tree | None = None
         self.ended = False
+
+    @property
+    def end(self) -> int:
+        """The batch after those."""
+        return self.batch + len(self.drawn)
 
     def add(self, batch: Tree) -> None:
         if self.drawn and _shapes(batch) != _shapes(self.drawn[0]):

@@ -217,7 +217,12 @@ class _Phase:
         taken, waited, ended = 0, 0.0, False
         while taken < steps:
             number, batch = self._source.schedule.locate(epoch, step + taken)
-            window = self._feed.window(number, batch)
+            try:
+                window = self._feed.window(number, batch)
+            except Exception:
+                if not taken:
+                    raise
+                break  # it is raised when these steps are done and the next one is asked for
             if window is None:
                 ended = True
                 break

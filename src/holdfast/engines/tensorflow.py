@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
@@ -29,7 +28,6 @@ from holdfast.state import variables
 Outcome = tuple[Logs, Any]
 """The logs of a step, and what was seen of it or None."""
 
-_STEP = ("train_step", "test_step", "compute_metrics")
 _READS = frozenset({"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"})
 
 
@@ -52,7 +50,6 @@ class TensorFlowSteps:
         self._test = _Traced(model, self._test_step)
         self._seen: Any = None
         self._last: Logs = {}
-        self.names = _names(model)
         self.how = "each step a tf.function"
         if model.run_eagerly:
             self.how = "nothing compiled, as run_eagerly says"
@@ -156,16 +153,6 @@ def _refuse_strategy(model: Any) -> None:
             f"({type(model.distribute_strategy).__name__}); Run.fit trains on one device. Make the "
             "model, compile it and call Run.fit outside of the strategy's scope."
         )
-
-
-def _names(model: Any) -> frozenset[str] | None:
-    """Return what steps will log, where they are Keras's own."""
-    if any(getattr(type(model), name) is not getattr(keras.Model, name) for name in _STEP):
-        return None
-    try:
-        return frozenset(model.get_metrics_result())
-    except Exception:  # a metric of the user's own may have no result before a step
-        return None
 
 
 def _not_kept(model: Any, graph: Any) -> Iterator[str]:

@@ -40,6 +40,7 @@ from holdfast.training.loop import Loop
 from holdfast.training.opening import (
     Found,
     begin,
+    begun_elsewhere,
     find,
     load,
     note_trained,
@@ -133,13 +134,7 @@ def _attempt(
         check_room(layout, model, engine.values(), keep, every, plan, position)
         said: list[str] = []
         if found:
-            course, said = restore(found[0].state, found[1], model, plan.callbacks)
-            history.restore(course.rows)
-            course.rows = history.rows
-            model.stop_training = course.stopped
-            engine.go_on(course.place)
-            # All of the state, and in the model by now.
-            found[1].clear()
+            course, said = _go_on(found, model, plan, history, engine)
         leaders = _leaders(keep, course)
         started = _started(layout, record, found, position, plan, keep, engine)
         with refusing(layout):
@@ -186,6 +181,20 @@ def _attempt(
     for line in closing_lines(history, loop.why, layout.root):
         reporter.say(line)
     return history
+
+
+def _go_on(
+    found: Found, model: Any, plan: Plan, history: History, engine: Engine
+) -> tuple[Course, list[str]]:
+    """Take everything up where a checkpoint left it; returns also what is to be said of it."""
+    course, said = restore(found[0].state, found[1], model, plan.callbacks)
+    history.restore(course.rows)
+    course.rows = history.rows
+    model.stop_training = course.stopped
+    engine.go_on(course.place)
+    # All of the state, and in the model by now.
+    found[1].clear()
+    return course, [*begun_elsewhere(found[0]), *said]
 
 
 def _leaders(keep: Keep, course: Course) -> Leaders:

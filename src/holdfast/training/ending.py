@@ -12,6 +12,7 @@ import keras
 
 from holdfast.callbacks.early_stopping import EarlyStopping
 from holdfast.callbacks.history import History
+from holdfast.data.source import SampleSource
 from holdfast.events import RolledBack
 from holdfast.training.plan import Plan
 
@@ -30,6 +31,8 @@ def why_it_ended(plan: Plan, stopped: bool) -> str:
                 f"EarlyStopping: {callback.monitor} did not improve for {callback.wait} epochs; "
                 f"its best was {callback.best:.5g}, in epoch {callback.best_epoch + 1}"
             )
+    if not isinstance(plan.train, SampleSource) and plan.train.once:
+        return f"a callback stopped it, or {plan.train.kind} had no more batches"
     return "a callback stopped it"
 
 

@@ -24,7 +24,7 @@ from holdfast.data.order import Reshuffle
 from holdfast.data.source import SampleSource
 from holdfast.engines.base import Engine, Logs, Stretch
 from holdfast.engines.choose import overriding
-from holdfast.errors import Interrupted, KeyboardInterrupted, PlanError
+from holdfast.errors import Interrupted, KeyboardInterrupted
 from holdfast.events import RolledBack
 from holdfast.state import variables
 from holdfast.state.snapshot import Course, Held, hold, restore
@@ -96,7 +96,7 @@ class Loop:
         self._test_stretch = _Stretch()
         self._sound: Held | None = None
         self.why = ""
-        self._stretching = False
+        self._hooking = False
 
     def save_beginning(self) -> None:
         """Save the state before the first step: initial weights may be random."""
@@ -117,6 +117,8 @@ class Loop:
                 # The checkpoint gone on from knows nothing of the rollback that goes back to it.
                 self._keeper.hold(self._hold, epoch_end=self.position.step == 0)
             while self.position.epoch < self._plan.epochs and not self._ended():
+                if not self._has_data():
+                    break
                 self._epoch()
             self._end()
         except Interrupted:
@@ -139,7 +141,6 @@ class Loop:
         epoch = self.position.epoch
         begun = self.position.step > 0
         if not begun:
-            self._check_data_is_left(epoch)
             with self._hooks():
                 self._model.reset_metrics()
                 self._callbacks.on_epoch_begin(epoch)
@@ -153,19 +154,21 @@ class Loop:
         self._end_epoch(epoch)
         self._look(epoch_end=True)
 
-    def _check_data_is_left(self, epoch: int) -> None:
-        """Refuse to begin an epoch of nothing."""
-        source = self._plan.train
+    def _has_data(self) -> bool:
+        """Return whether there is a batch left for the epoch; without one the training ends."""
+        source, epoch = self._plan.train, self.position.epoch
         if isinstance(source, SampleSource) or not source.once:
-            return
-        number, _ = source.schedule.locate(epoch, 0)
-        if number > 0:
-            raise PlanError(
-                f"x is {source.kind}, which ended after {source.schedule.batches} batches: there "
-                f"is nothing left for epoch {epoch + 1} of {self._plan.epochs}. Pass what can be "
-                "gone through again, such as a keras.utils.PyDataset, or as many epochs as it is "
-                f"enough for (epochs={epoch}), or steps_per_epoch. What was trained is saved."
-            )
+            return True
+        if source.schedule.locate(epoch, self.position.step)[0] == 0:
+            return True
+        warnings.warn(
+            f"x is {source.kind}, which ended after {source.schedule.batches} batches: the "
+            f"training ends after epoch {epoch} of {self._plan.epochs}. To go through it again in "
+            "every epoch, pass what can be, such as a keras.utils.PyDataset.",
+            stacklevel=2,
+        )
+        self._course.stopped = self._model.stop_training = True
+        return False
 
     def _steps(self, epoch: int, steps: int | None) -> bool:
         """Take the steps of an epoch; returns whether they are done, and not rolled back."""
@@ -225,14 +228,14 @@ class Loop:
             count = min(count, self._rollback.clear(self.position))
         if steps is not None:
             count = min(count, steps - first)
+        self._hooking = self._looks
         if self._looks:
             self._callbacks.on_train_batch_begin(first)
-        self._stretching = not self._looks
         with self._train_stretch.timing(count):
             stretch = self._engine.train(self.position.epoch, first, count)
-        self._stretching = False
         self._waited += stretch.waited
         if not stretch.steps:
+            self._hooking = False
             return stretch, None
         self._course.logs = stretch.logs
         if self._rollback is not None:
@@ -246,10 +249,12 @@ class Loop:
             # Keras counts to the end of the execution even where the data ends before it.
             last = first - first % self._execution + self._execution - 1
             self._callbacks.on_train_batch_end(last, self._course.logs)
+        self._hooking = False
         return stretch, None
 
     def _roll_back(self, trouble: Trouble) -> None:
         """Go back to the last point, and on from there without the batches that broke it."""
+        self._hooking = True
         rollback = self._rollback
         assert rollback is not None
         self._advance(trouble.index + 1)
@@ -292,6 +297,7 @@ class Loop:
         self._keeper.undo(event)
         # From now on the point is this state, so that going back once more lowers the rate again.
         self._keeper.hold(self._hold, epoch_end=self.position.step == 0)
+        self._hooking = False
         if rollback.verbose:
             self._reporter.insist(f"went back: {rolled_back(event)}")
 
@@ -411,7 +417,7 @@ class Loop:
         """Save what was last sound, whatever has gone wrong since."""
         self._reporter.pause()
         held = self._sound
-        if held is None and self._stretching and self._engine.intact():
+        if held is None and not self._hooking and self._engine.intact():
             held = self._hold()
         if self._engine.intact():
             self._engine.attach()

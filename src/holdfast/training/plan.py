@@ -19,7 +19,7 @@ from holdfast.callbacks.csv_rows import accompany
 from holdfast.callbacks.hosted import hosted
 from holdfast.callbacks.rollback import Rollback
 from holdfast.data.adapt import adapt
-from holdfast.data.source import Source
+from holdfast.data.source import SampleSource, Source
 from holdfast.errors import PlanError, UnsupportedError
 from holdfast.state import rng
 from holdfast.store.manifest import fingerprint
@@ -132,6 +132,7 @@ def make_plan(
         validation_batch_size=_optional("validation_batch_size", validation_batch_size),
         validation_steps=_optional("validation_steps", validation_steps),
     )
+    train.schedule.epochs = epochs
     for name, source in (("steps_per_epoch", train), ("validation_steps", validation)):
         _warn_of_too_few(name, source)
     _build(model, train)
@@ -144,7 +145,7 @@ def make_plan(
         "validation frequency": frequency,
         "initial epoch": initial_epoch,
     }
-    return Plan(
+    plan = Plan(
         epochs=epochs,
         initial_epoch=initial_epoch,
         verbose=1 if verbose == "auto" else int(verbose),
@@ -156,6 +157,10 @@ def make_plan(
         description=description,
         fingerprint=fingerprint(description),
     )
+    if validation is not None:
+        validation.schedule.epochs = plan.validations(epochs)
+    _check_going_back(plan)
+    return plan
 
 
 def _check_model(model: Any) -> None:
@@ -168,6 +173,16 @@ def _check_model(model: Any) -> None:
     for name, instead in _NOT_CALLED.items():
         _refuse_own(model, name, instead)
     _check_distribution()
+
+
+def _check_going_back(plan: Plan) -> None:
+    """Refuse a Rollback where the data cannot go back."""
+    rolls = any(isinstance(callback, Rollback) for callback in plan.callbacks)
+    if rolls and not isinstance(plan.train, SampleSource) and plan.train.once:
+        raise PlanError(
+            f"callbacks holds a Rollback, and x is {plan.train.kind}, which gives its batches once "
+            "and cannot go back to one. Pass what can, such as a keras.utils.PyDataset."
+        )
 
 
 def _check_distribution() -> None:

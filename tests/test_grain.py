@@ -12,7 +12,7 @@ import grain
 import keras
 import numpy as np
 import pytest
-from drawn import goes_on, whole
+from gone_on import goes_on, whole
 
 import holdfast
 from holdfast import errors
@@ -65,7 +65,7 @@ DATA = {
     "map": lambda: rows().random_map(noisy).batch(4),
     "map, repeated": lambda: rows().repeat(2).batch(8),
     "map, filtered": lambda: rows().batch(4).filter(lambda batch: batch[1][0] > 0),
-    "map, numpy's generator": lambda: rows().map(globally_noisy).batch(4),
+    "map, numpy's generator": lambda: rows().map(globally_noisy).batch(8),
     "iterable": lambda: (
         rows().to_iter_dataset().random_map(noisy).filter(lambda row: row[1] > 0).batch(4)
     ),
@@ -82,7 +82,7 @@ DATA = {
 
 @pytest.mark.parametrize("kind", DATA)
 def test_goes_on_from_any_place(kind):
-    goes_on(lambda: GrainSource(DATA[kind](), name="x"))
+    goes_on(lambda: GrainSource(DATA[kind](), name="x"), batches=[0, 2])
 
 
 def test_what_is_said_before_the_first_step():
@@ -97,7 +97,7 @@ def test_what_is_said_before_the_first_step():
 
 def test_lengths_and_fingerprints():
     sources = {kind: GrainSource(make(), name="x") for kind, make in DATA.items()}
-    assert [sources[kind].length for kind in list(DATA)[:4]] == [6, 6, None, 6]
+    assert [sources[kind].length for kind in list(DATA)[:4]] == [6, 6, None, 3]
     assert GrainSource(rows().repeat().batch(4), name="x").length is None
     again = {kind: GrainSource(make(), name="x").fingerprint() for kind, make in DATA.items()}
     assert {kind: source.fingerprint() for kind, source in sources.items()} == again
@@ -132,10 +132,10 @@ def model_of(seed):
     return model
 
 
-@pytest.mark.parametrize("kind", ["map, numpy's generator", "loader"])
+@pytest.mark.parametrize("kind", ["map", "loader"])
 def test_restarts_at_every_step(kind, tmp_path):
     def make(seed):
-        data = DATA[kind]()
+        data = loader(batch_size=12) if kind == "loader" else rows().map(globally_noisy).batch(8)
         return {"model": model_of(seed), "x": data, "epochs": 2, "verbose": 0}
 
     restart_at_every_step(make, tmp_path)
@@ -152,7 +152,7 @@ def test_weights_are_those_of_keras(tmp_path):
 
 def test_worker_processes():
     for make in (grain_workers.data, grain_workers.loader):
-        source = GrainSource(make(), name="x")
+        source = GrainSource(make(repeats=1), name="x")
         assert not multiprocessing.active_children()
         goes_on(lambda source=source: source, passes=1, batches=[7])
         assert not multiprocessing.active_children()

@@ -1,9 +1,11 @@
 """`keras.utils.PyDataset`: any batch by its number, whoever draws it, and Keras's meaning."""
 
+import cProfile
 import multiprocessing
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -496,3 +498,12 @@ def test_killed_10_times_no_worker_is_left_and_the_end_is_the_same(options, memo
         assert child.exitcode == 0
     assert run.with_suffix(".txt").read_text() == whole.with_suffix(".txt").read_text()
     assert not [name.name for name in folder.iterdir() if is_alive(name.name)]
+
+
+def test_a_profiler_is_left_alone():
+    profiler = cProfile.Profile()
+    profiler.enable()
+    made = source(Noisy(**WORKERS[2]))
+    assert sys.getprofile() is profiler
+    profiler.disable()
+    assert made.specimen()

@@ -6,7 +6,6 @@
 | `is_tf_dataset`, `is_torch_dataloader`, `is_grain_dataset` | what x is; imports none of them |
 | `class_weight_to_sample_weights` | the same weights for a batch's samples as `Model.fit` |
 | `make_class_weight_map_fn` | the same for a tf.data.Dataset |
-| `train_validation_split` | the same split as `Model.fit` |
 | `Model._symbolic_build` | builds model, metrics and optimizer from a batch's shapes |
 | `Model._get_metrics_result_or_logs` | what an epoch's logs are, with a custom `train_step` |
 | `CompileMetrics`, `MetricsList`, `Metric._direction` | which way a metric is better; its targets |
@@ -65,7 +64,6 @@ from keras.src.trainers.data_adapters import (
     is_torch_dataloader,
 )
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
-from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 from keras.src.trainers.data_adapters.data_adapter_utils import class_weight_to_sample_weights
 from keras.src.trainers.data_adapters.tf_dataset_adapter import make_class_weight_map_fn
 from keras.src.utils import module_utils, python_utils
@@ -113,7 +111,6 @@ __all__ = [
     "set_value",
     "start_with",
     "to_snake_case",
-    "train_validation_split",
     "value_for",
     "weights_in_hdf5",
 ]

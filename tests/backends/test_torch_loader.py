@@ -97,13 +97,15 @@ class Stream(IterableDataset):
 class Placed(Stream):
     """The same, with a state."""
 
+    end = SAMPLES
+
     def __init__(self):
         self.next = 0
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        while first + self.next * step < SAMPLES:
+        while first + self.next * step < self.end:
             index = first + self.next * step
             self.next += 1
             yield torch.tensor([index, random.random(), np.random.rand()]), index % 2
@@ -238,7 +240,6 @@ def passes(source):
             drawing.seek(number, 0)
         found.append(drawn(drawing, number))
     drawing.close()
-    source.close()
     return found
 
 
@@ -255,10 +256,11 @@ def test_a_pass_is_the_same_from_any_batch_on(kind):
         assert [len(one) for one in whole] == [source.length] * PASSES
     assert source.fingerprint() == LoaderSource(make(), seed=SEED).fingerprint()
 
-    stops = [(number, batch) for number in range(PASSES) for batch in range(len(whole[number]))]
+    stops = [(number, batch) for number in range(PASSES) for batch in range(len(whole[number]) + 1)]
     if "two" in kind:  # each starts processes
         stops = [(0, 1), (0, 3), (1, 0), (1, len(whole[1]) - 1)]
     first_life = Drawing(LoaderSource(make(), seed=SEED), SEED)
+    first_life._affordable = lambda: True
     for number, batch in stops:
         with isolated():
             first_life.seek(number, batch)
@@ -339,8 +341,8 @@ def test_a_sampler_may_go_on_for_ever():
         assert flat(there.draw()) == flat(here.draw())
 
 
-def model():
-    keras.utils.set_random_seed(3)
+def model(seed=3):
+    keras.utils.set_random_seed(seed)
     layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(5)]
     built = keras.Sequential(layers)
     built.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -362,9 +364,69 @@ def test_trains_as_keras_does(workers, tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["batches of its own", "stateful, stream"])
+class Few(Noisy):
+    def __len__(self):
+        return 5
+
+
+class FewPlaced(Placed):
+    end = 5
+
+
+@pytest.mark.parametrize("kind", ["by index", "by state"])
 def test_a_run_stopped_at_every_step_is_exact(kind, tmp_path):
     def make(seed):
-        return {"model": model(), "x": loaders()[kind](), "epochs": 2, "verbose": 0}
+        loader = (
+            DataLoader(Few(), BATCH, shuffle=True)
+            if kind == "by index"
+            else DataLoader(FewPlaced(), BATCH, drop_last=True)
+        )
+        return {"model": model(seed), "x": loader, "epochs": 2, "verbose": 0}
 
     assert restart_at_every_step(make, tmp_path).moments >= 2
+
+
+PROGRAM = Path(__file__).parents[1] / "programs" / "loader_with_workers.py"
+KILLS = int(os.environ.get("KILLS", "3"))
+
+
+def start(run):
+    # A group of its own, by which its workers are known.
+    command = [sys.executable, str(PROGRAM), str(run)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0)
+
+
+def alive(group):
+    """Return the processes of a group that have not ended."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, its_group = (process / "stat").read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(its_group) == group and state not in "ZX":
+            found.append(process.name)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_killed_with_workers_it_leaves_none_and_goes_on_exactly(tmp_path):
+    whole = start(tmp_path / "whole").communicate(timeout=120)[0]
+    with_workers = 0
+    for _ in range(KILLS):
+        child = start(tmp_path / "run")
+        deadline = time.monotonic() + 60
+        while len(alive(child.pid)) < 3 and child.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        time.sleep(random.random() * 0.1)
+        with_workers += len(alive(child.pid)) > 1
+        child.kill()
+        child.wait()
+        deadline = time.monotonic() + 5
+        while left := alive(child.pid):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.01)
+    assert with_workers
+    assert start(tmp_path / "run").communicate(timeout=120)[0] == whole
+    assert len(whole) > 32

@@ -21,16 +21,16 @@ def noisy(row, random):
     return row[0] + random.normal(size=3).astype("float32"), row[1]
 
 
-def data():
-    rows = grain.MapDataset.source(Rows()).seed(3).shuffle().repeat(40)
+def data(repeats=40):
+    rows = grain.MapDataset.source(Rows()).seed(3).shuffle().repeat(repeats)
     batches = rows.random_map(noisy).batch(4).to_iter_dataset()
     return batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=2))
 
 
-def loader():
+def loader(repeats=40):
     return grain.DataLoader(
         data_source=Rows(),
-        sampler=grain.samplers.IndexSampler(48, shuffle=True, seed=1, num_epochs=40),
+        sampler=grain.samplers.IndexSampler(48, shuffle=True, seed=1, num_epochs=repeats),
         operations=[grain.transforms.Batch(4)],
         worker_count=2,
     )

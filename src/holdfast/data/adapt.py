@@ -12,7 +12,8 @@ from typing import Any
 from keras.utils import PyDataset, unpack_x_y_sample_weight
 
 from holdfast import keras_private
-from holdfast.data.arrays import ArraySource, check_arrays
+from holdfast.data.array_kinds import as_arrays
+from holdfast.data.arrays import ArraySource, split
 from holdfast.data.source import BatchSource, Schedule, Source
 from holdfast.errors import PlanError
 
@@ -46,19 +47,14 @@ def adapt(
         )
     batches = _batches(x, y, sample_weight, "x", class_weight, shuffle, seed)
     if batches is None:
-        for value, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")):
-            check_arrays(value, name)
+        x, y = as_arrays(x, "x"), as_arrays(y, "y")
+        sample_weight = as_arrays(sample_weight, "sample_weight")
     if validation_split and validation_data is None:
         if batches is not None:
             raise PlanError(
                 f"validation_split is for arrays, and x is {batches.kind}: pass validation_data"
             )
-        try:
-            (x, y, sample_weight), validation_data = keras_private.train_validation_split(
-                (x, y, sample_weight), validation_split=validation_split
-            )
-        except ValueError as error:
-            raise PlanError(str(error)) from error
+        (x, y, sample_weight), validation_data = split(x, y, sample_weight, validation_split)
     train: Source
     if batches is not None:
         batches.schedule = Schedule(batches.length, steps_per_epoch, initial_epoch)
@@ -90,7 +86,7 @@ def _validation(data: Any, batch_size: int | None, steps: int | None, seed: int)
         else:
             batches.schedule = Schedule(min(steps or length, length) if length else steps)
         return batches
-    check_arrays(data, "validation_data")
+    data = as_arrays(data, "validation_data")
     try:
         x, y, sample_weight = unpack_x_y_sample_weight(data)
     except ValueError as error:
@@ -152,8 +148,9 @@ def _batches(
 
 def _is_iterable(x: Any) -> bool:
     """Return whether x gives batches when it is gone through, and is no array nor arrays."""
-    if isinstance(x, (list, tuple, Mapping, str, bytes)) or hasattr(x, "shape"):
+    kind = type(x)  # what a closed file answers for itself is an error
+    if isinstance(x, (list, tuple, Mapping, str, bytes)) or hasattr(kind, "shape"):
         return False
-    if hasattr(x, "__array__") or hasattr(x, "dtype"):
+    if hasattr(kind, "__array__") or hasattr(kind, "dtype"):
         return False
     return isinstance(x, Iterable)

@@ -164,11 +164,6 @@ def split(x: Any, y: Any, sample_weight: Any, fraction: float) -> tuple[Tree, Tr
     return parts(0, at), parts(at, counts[0])
 
 
-def check_arrays(value: Any, name: str) -> None:
-    """Refuse what is no array of numbers."""
-    as_arrays(value, name)
-
-
 def _weights(targets: Rows, class_weight: dict[int, float]) -> NDArray[Any]:
     """Return the weights that Keras gives samples by their class, without all targets in memory."""
     rows = max(1, _HASHED_STORED * len(targets) // max(1, targets.nbytes))

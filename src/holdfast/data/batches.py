@@ -49,6 +49,8 @@ def as_numpy(leaf: Any, kind: str) -> NDArray[Any]:
     """
     if type(leaf).__module__.partition(".")[0] == "torch":
         leaf = leaf.detach().cpu()
+        if str(leaf.dtype) == "torch.bfloat16":  # numpy has none
+            leaf = leaf.float()
     if hasattr(leaf, "todense"):
         leaf = leaf.todense()
     array = np.asarray(leaf)

@@ -262,7 +262,13 @@ def can_fork() -> bool:
 
 @contextlib.contextmanager
 def computing(found: set[str]) -> Iterator[None]:
-    """While this lasts, add to `found` which of JAX and TensorFlow this thread computes with."""
+    """While this lasts, add to `found` which of JAX and TensorFlow this thread computes with.
+
+    Nothing is found where a profiler is at work: there is room for one.
+    """
+    if sys.getprofile() is not None:
+        yield
+        return
 
     def look(frame: Any, event: str, argument: Any) -> None:
         name = frame.f_globals.get("__name__") or ""
@@ -271,12 +277,11 @@ def computing(found: set[str]) -> Iterator[None]:
         if package in ("jax", "tensorflow") and frame.f_code.co_name != "__instancecheck__":
             found.add(package)
 
-    before = sys.getprofile()
     sys.setprofile(look)
     try:
         yield
     finally:
-        sys.setprofile(before)
+        sys.setprofile(None)
 
 
 def _hire(draw: Draw) -> _Worker:

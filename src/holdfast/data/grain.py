@@ -16,7 +16,6 @@ import functools
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +30,7 @@ from holdfast.errors import PlanError
 
 _TRIED = 8
 _QUICK = 0.001
+_ENDLESS = 1 << 48  # one that is repeated for ever has sys.maxsize rows, in batches fewer
 _THREADS = min(16, os.cpu_count() or 1)
 
 
@@ -59,7 +59,7 @@ class GrainSource:
         if not self._indexed:
             _guard(x)
         self._trouble = ""
-        if self._indexed and len(x) < sys.maxsize and not _filters(x):
+        if self._indexed and len(x) < _ENDLESS and not _filters(x):
             self.length = len(x)
         self._try()
 
@@ -145,14 +145,14 @@ class GrainSource:
         second = stream.draw()
         try:
             stream.go_to(state)
-            third = stream.draw()
-            stream.go_to(start)
+            if _same(stream.draw(), second):
+                stream.go_to(start)
+                return stream.draw()
         except Exception as error:
             self.place, self._trouble = "replayed", f"{type(error).__name__}: {error}"
-            stream.close()
-            return self._draw_first()
-        again = stream.draw()
-        if _same(again, self._first) and not _same(second, third):
+        stream.close()
+        again = self._draw_first()
+        if self.place == "saved" and _same(again, self._first):
             self.place, self._trouble = "replayed", "its state does not lead back to its place"
         return again
 

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from holdfast.data import batches
 from holdfast.data.drawing import isolated, seed_by
 from holdfast.data.source import Place, Schedule, State, Stream, Tree
-from holdfast.data.torch_fetching import Fetched, Fetching, Indices, Iterated, Peeked, end
+from holdfast.data.torch_fetching import Ended, Fetched, Fetching, Indices, Iterated, Peeked
 from holdfast.data.torch_order import Order
 from holdfast.data.torch_state import is_stateful, loaders_state
 from holdfast.data.torch_workers import Starting
@@ -64,7 +64,6 @@ class LoaderSource:
             self._order = Order(x.sampler if x.batch_sampler is None else x.batch_sampler, seed)
         self._fetching = Fetching(x, seed, self._what, with_samplers=self._own_iteration)
         self._beginning = copy.deepcopy(x.dataset.state_dict()) if is_stateful(x.dataset) else None
-        self._lasting: tuple[DataLoader[Any], Indices] | None = None
         self._first: Tree = None
         self._repeats = True
         self._first_took = 0.0
@@ -144,12 +143,6 @@ class LoaderSource:
             )
         return found
 
-    def close(self) -> None:
-        """End workers that outlive a pass (`persistent_workers`)."""
-        if self._lasting is not None:
-            end(self._lasting[0])
-            self._lasting = None
-
     def _found_place(self) -> Place:
         loader, dataset = self._loader, self._loader.dataset
         if self._own_iteration:
@@ -173,13 +166,10 @@ class LoaderSource:
         return lambda: islice(order.begin(number), batch, None)
 
     def _iterated(self, number: int, batch: int, state: State) -> Stream:
+        if state and state["ended"]:
+            return Ended()
         state, skipped = (state["state"], state["skip"]) if state else (None, 0)
-        if self._lasting is None:
-            loader, indices = self._copied(self._loader.num_workers)
-            if loader.persistent_workers:
-                self._lasting = loader, indices
-        else:
-            loader, indices = self._lasting
+        loader, indices = self._copied(self._loader.num_workers)
         first = batch if self.place == "sought" else 0
         indices.give(self._seed, number, first, self._begin(number, first))
         dataset = self._loader.dataset
@@ -208,7 +198,7 @@ class LoaderSource:
             "in_order": True,
             "pin_memory": False,
             "num_workers": workers,
-            "persistent_workers": loader.persistent_workers and self.place == "sought",
+            "persistent_workers": False,  # a pass ends them: none outlives the training
         }
         if workers:
             changes["worker_init_fn"] = Starting(loader.worker_init_fn, loader.collate_fn)
@@ -241,7 +231,7 @@ class LoaderSource:
             try:
                 drawn = [stream.draw() for _ in twice]
             finally:
-                end(loader, stream.iterator)
+                stream.close()
         else:
             for one in twice:
                 seed_by(self._seed, 0, 0)

@@ -137,36 +137,63 @@ class Iterated:
         self._number = number
         self._batch = batch
         self._usable = batch, state
+        self._ended = False
         fetching.set_own_random(number, (1 << 64) - 1)
-        self.iterator = _started(loader)
+        self._iterator = _started(loader)
 
     def draw(self) -> Tree | None:
         """Return the next batch."""
         if not self._loader.num_workers:
             self._fetching.set_own_random(self._number, self._batch)
         try:
-            batch = next(self.iterator)
+            batch = next(self._iterator)
         except StopIteration:
+            self._ended = True
             return None
         except BaseException:
-            end(self._loader, self.iterator)
+            self.close()
             raise
         self._batch += 1
         return self._fetching.packed(batch)
 
     def state(self) -> State:
-        """Return the last state that can be gone on from, and how many batches ago it was."""
+        """Return the last state that can be gone on from, and how many batches ago it was.
+
+        A data set that has come to its end may be at its beginning again.
+        """
+        fetcher = getattr(self._iterator, "_dataset_fetcher", None)
+        if self._ended or getattr(fetcher, "ended", False):
+            return Ended().state()
         stateful = self._loader if is_stateful(self._loader) else self._loader.dataset
         state = kept_state(stateful.state_dict(), f"the state of {self._fetching.what}")
         if not self._loader.num_workers or not has_ended_workers(state):
             self._usable = self._batch, state
         batch, state = self._usable
-        return {"state": state, "skip": self._batch - batch}
+        return {"state": state, "skip": self._batch - batch, "ended": False}
 
     def close(self) -> None:
-        """End the workers, unless they are to last for the next pass."""
-        if not self._loader.persistent_workers:
-            end(self._loader, self.iterator)
+        """End the workers, whatever they are at."""
+        if hasattr(self._iterator, "_shutdown_workers"):
+            self._iterator._shutdown_workers()
+            for worker in self._iterator._workers:
+                if worker.is_alive():
+                    worker.kill()
+                    worker.join()
+
+
+class Ended:
+    """The end of a pass."""
+
+    def draw(self) -> Tree | None:
+        """Return no batch."""
+        return None
+
+    def state(self) -> State:
+        """Return that there is nothing to come."""
+        return {"state": None, "skip": 0, "ended": True}
+
+    def close(self) -> None:
+        """Let go of nothing."""
 
 
 class Peeked:
@@ -191,18 +218,6 @@ class Peeked:
     def close(self) -> None:
         """End the workers."""
         self._stream.close()
-
-
-def end(loader: Any, iterator: Any = None) -> None:
-    """End the workers of a loader's iterator, whatever they are at."""
-    iterator = loader._iterator if iterator is None else iterator
-    if hasattr(iterator, "_shutdown_workers"):
-        iterator._shutdown_workers()
-        for worker in iterator._workers:
-            if worker.is_alive():
-                worker.kill()
-                worker.join()
-    loader._iterator = None
 
 
 def _started(loader: DataLoader[Any]) -> Any:

@@ -92,6 +92,13 @@ def test_what_the_page_of_old_programs_shows(tmp_path):
     assert (tmp_path / "runs" / "own" / "program.json").is_file()
 
 
+def test_what_the_page_of_data_shows(tmp_path):
+    (program,) = blocks((ROOT / "docs" / "data.md").read_text(encoding="utf-8"), "python")
+    found = run([sys.executable, "-c", program], tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "Epoch 5/5" in found.stdout
+
+
 def test_the_readme_shows_these_other_commands():
     """What is not a holdfast command: make's, and the installation that the tests run in."""
     other = [command for command in commands(README) if not command.startswith("holdfast")]

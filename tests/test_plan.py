@@ -107,7 +107,7 @@ def test_another_backend_is_refused_with_the_way_out(tmp_path):
         text=True,
         check=False,
     )
-    assert "UnsupportedError: Keras runs on numpy; Run.fit supports the backends jax, " in found.stderr
+    assert "UnsupportedError: Keras runs on numpy; Run.fit supports the backends" in found.stderr
     assert "KERAS_BACKEND=jax" in found.stderr
 
 

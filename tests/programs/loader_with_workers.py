@@ -11,6 +11,7 @@ import holdfast
 # ruff: isort: split
 import keras
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 
@@ -33,6 +34,7 @@ def collate(items):
 def main():
     """Train."""
     keras.utils.set_random_seed(3)
+    torch.manual_seed(3)  # on JAX, Keras does not
     model = keras.Sequential([keras.layers.Dense(2)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     loader = DataLoader(Items(), 4, shuffle=True, num_workers=2, collate_fn=collate)

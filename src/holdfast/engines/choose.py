@@ -41,8 +41,8 @@ def check_backend() -> None:
     if backend not in BACKENDS:
         raise UnsupportedError(
             f"Keras runs on {backend}; Run.fit supports the backends {', '.join(BACKENDS)}. Set "
-            "KERAS_BACKEND before the first import of keras "
-            "(`import holdfast` sets it to jax where no backend was chosen)."
+            "KERAS_BACKEND=jax, or another of them, before the first import of keras "
+            "(`import holdfast` does it where no backend was chosen)."
         )
     if importlib.util.find_spec(backend) is None:
         raise MissingExtraError(backend, backend, f"Training on the backend {backend}")

@@ -97,7 +97,7 @@ class Reporter:
 
 
 def _waiting(part: float) -> str:
-    return f"  waiting for data {part:.0%}" if part >= _WORTH_SAYING else ""
+    return f"  waiting for data {100 * part:.0f} %" if part >= _WORTH_SAYING else ""
 
 
 def _format(logs: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What all tests share: JAX as backend unless another is set, a cache of compiled programs of their own, real digits."""
+"""What all tests share: JAX unless another backend is set, a cache of programs, real digits."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""What a source gives from a place on: sums of its batches, while others draw random numbers too."""
+"""What a source gives from a place on, while others draw random numbers: sums of its batches."""
 
 import random
 

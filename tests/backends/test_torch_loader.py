@@ -387,7 +387,7 @@ def test_a_run_stopped_at_every_step_is_exact(kind, tmp_path):
 
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "loader_with_workers.py"
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "2"))
 
 
 def start(run):

@@ -30,6 +30,9 @@ class FileName:
     Raises:
         PlanError: no hook could fill it in; or its ending says another format than is asked for.
         UnsupportedError: a SavedModel, which is not written while a model trains.
+
+    Attributes:
+        format: of the files.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class FileName:
         self._pattern = pattern
         self.names = _names(pattern)
         self._given, self._weights_only, self._form = pattern, weights_only, form
-        self._format = form or _format(pattern, weights_only)
+        self.format = form or _format(pattern, weights_only)
         for name in self.names:
             early = after_batches and name.startswith("val_") and not judged
             if early or (name == "batch" and not after_batches):
@@ -84,7 +87,7 @@ class FileName:
         """
         return (
             patterns.fields(pattern) == patterns.fields(self._given)
-            and (self._form or _format(pattern, self._weights_only)) == self._format
+            and (self._form or _format(pattern, self._weights_only)) == self.format
         )
 
     def check(self, logged: Collection[str]) -> None:

@@ -1,49 +1,31 @@
 """ModelCheckpoint: files of the model while it trains, the best or each.
 
-Owns when a file is due and which files stay. Leaves the judging to `monitor`, names to
-`file_names`, and the writing to `model_files`.
+Owns when a file is due, and what of that outlives the process. Leaves which files stay to
+`best_files`, names to `file_names`, and the writing to `file_queue` and `model_files`.
 """
 
 from __future__ import annotations
 
-import math
 import operator
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.arguments import count, named, number
+from holdfast.callbacks.best_files import BestFiles
 from holdfast.callbacks.file_names import FileName
+from holdfast.callbacks.file_queue import Due, FileQueue
 from holdfast.callbacks.hosted import Host, Hosted
-from holdfast.callbacks.model_files import Image, Saving, name_newest
+from holdfast.callbacks.model_files import Image, name_newest
 from holdfast.callbacks.monitor import Monitor
-from holdfast.errors import NotSavedError, PlanError
+from holdfast.errors import FormatError, PlanError
 from holdfast.formats import writing
+from holdfast.formats.live import check_modules
 from holdfast.store import files
 from holdfast.store.patterns import Pattern, renamed
 from holdfast.types import Json
-
-
-@dataclass(frozen=True)
-class _Due:
-    """A file that is to be written, and when it stands: what is said, which files then go.
-
-    `step` is that of the checkpoint with the same weights.
-    """
-
-    path: str
-    image: Image
-    epoch: int
-    step: int
-    score: float | None
-    said: str
-    fallen: Sequence[str] = ()
-
-    def as_state(self) -> Json:
-        return [self.path, self.epoch, self.step, self.score, self.said]
 
 
 class ModelCheckpoint(Hosted):
@@ -88,18 +70,12 @@ class ModelCheckpoint(Hosted):
 
     # The files' format, where their ending does not say it.
     _form: str | None = None
-    _best: float | None
     _batch: int
     _batches: int
     _epoch: int
     _base: Path
     _pattern: Pattern
-    _top: list[tuple[float, str]]
     _unsaved: Json
-    _saving: Saving | None
-    _due: _Due | None
-    _failed: _Due | None
-    _why: OSError | None
 
     @named
     def __init__(
@@ -124,12 +100,14 @@ class ModelCheckpoint(Hosted):
         self.save_top_k = (
             None if save_top_k is None else count("ModelCheckpoint", "save_top_k", save_top_k, 1)
         )
-        self._threshold = (
+        threshold = (
             None
             if initial_value_threshold is None
             else number("ModelCheckpoint", "initial_value_threshold", initial_value_threshold)
         )
         self._monitor = Monitor(monitor, mode, 0.0, "ModelCheckpoint")
+        self._best = BestFiles(self._monitor, threshold, self.save_top_k, best_only=save_best_only)
+        self._queue = FileQueue(self._work)
         self._judges = save_best_only or save_top_k is not None
         self._name = FileName(
             self.filepath,
@@ -148,7 +126,7 @@ class ModelCheckpoint(Hosted):
     @property
     def best(self) -> float | None:
         """The best score so far, or None."""
-        return self._best
+        return self._best.best
 
     @property
     def judges(self) -> bool:
@@ -185,6 +163,10 @@ class ModelCheckpoint(Hosted):
         if names is not None:
             rates = {"learning_rate"} if self.save_freq != "epoch" else set()
             self._name.check(set(names) - rates)
+        try:
+            check_modules.check(self.model, self._name.format)
+        except FormatError as error:
+            raise PlanError(f"ModelCheckpoint({self.filepath!r}): {error}") from error
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.settle()  # of a training before this one
@@ -216,50 +198,28 @@ class ModelCheckpoint(Hosted):
                 self._batches = 0
                 self._save(epoch, None, logs)
         else:
-            self._retry()
+            self._queue.retry()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._recover()
-        self.settle()
-        self._retry()
-        self.settle()
-        if self._failed:
-            raise NotSavedError(
-                f"{self._failed.path} could not be written: {self._why}. The model in memory is "
-                "whole: save it elsewhere with model.save(...)."
-            )
+        self._queue.end()
 
     def settle(self) -> None:
-        """Wait until the file that is being written stands, or could not be written."""
-        saving, self._saving = self._saving, None
-        if saving is None:
-            return
-        assert self._due is not None
-        due, self._due = self._due, None
-        try:
-            saving.wait()
-            self._failed = None
-        except OSError as error:
-            if self._failed is None:
-                warnings.warn(
-                    f"ModelCheckpoint cannot write {due.path}: {error}. Training goes on and "
-                    "it is tried again.",
-                    stacklevel=2,
-                )
-            self._failed, self._why = due, error
+        self._queue.settle()
 
     def get_state(self) -> dict[str, Any]:
+        failed = self._queue.failed
         return {
             "monitor": self.monitor,
             "filepath": self.filepath,
             "first": self._pattern.first,
             "saves": self._saves(),
-            "best": self._best,
-            "top": [list(item) for item in self._top],
+            "best": self._best.best,
+            "top": [list(item) for item in self._best.top],
             "batch": self._batch,
             "batches": self._batches,
             "epoch": self._epoch,
-            "unsaved": self._failed.as_state() if self._failed else self._unsaved,
+            "unsaved": failed.as_state() if failed else self._unsaved,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -274,15 +234,15 @@ class ModelCheckpoint(Hosted):
             )
             return
         self._pattern = Pattern(first, self.filepath)
-        self._best = state["best"]
-        self._top, self._unsaved = moved
+        top, self._unsaved = moved
+        self._best.take(state["best"], top)
         self._batch, self._batches = state["batch"], state["batches"]
         self._epoch = state["epoch"]
         lost = self.put_back()
         # Of several names, one that is gone may have fallen out in an attempt that got further.
         gone = [
             path
-            for _, path in (self._top if self._judges else [])
+            for _, path in (top if self._judges else [])
             if path in lost or not (self._name.names or self._files(path))
         ]
         if gone and not self._unsaved and self.host is not None:
@@ -291,7 +251,7 @@ class ModelCheckpoint(Hosted):
                 f"ModelCheckpoint: {gone[0]} {what}; the next model judged is saved",
                 stacklevel=2,
             )
-            self._best = self._threshold
+            self._best.distrust()
 
     def put_back(self) -> Collection[str]:
         # Another training may have written there since, or the program moved what was there.
@@ -341,11 +301,11 @@ class ModelCheckpoint(Hosted):
         ]
 
     def carry(self) -> Any:
-        return self._best, self._top
+        return self._best.best, self._best.top
 
     def set_carried(self, carried: Any) -> None:
         # The files stand, whatever was undone since.
-        self._best, self._top = carried
+        self._best.take(*carried)
 
     def _recover(self) -> None:
         """Begin to write what an earlier attempt could not, from the run's checkpoint of it."""
@@ -360,23 +320,23 @@ class ModelCheckpoint(Hosted):
                 "saved",
                 stacklevel=2,
             )
-            self._best = self._threshold
+            self._best.distrust()
             return
         if score is not None and self._stands_already(score, path):
             return
         image = Image.from_arrays(self.model, arrays)
-        self._begin(_Due(path, image, epoch, step, score, said))
+        self._queue.begin(Due(path, image, epoch, step, score, said))
 
     def _forget(self) -> None:
         # A callback may change the working directory. What is relative stays so in the state, so
         # that a project may be moved.
         self._base = Path.cwd()
         self._pattern = Pattern(self.filepath, self.filepath)
-        self._best = self._threshold
-        self._top = []
+        self._best.forget()
+        self._queue.forget()
         self._batch = -1
         self._batches = self._epoch = 0
-        self._saving = self._due = self._failed = self._why = self._unsaved = None
+        self._unsaved = None
 
     def _waits_for_validation(self) -> bool:
         return self._judges and self.monitor.startswith("val_")
@@ -385,37 +345,36 @@ class ModelCheckpoint(Hosted):
         """Judge the model and begin to write its file, if it is to have one."""
         if not self._judges:
             path = self._name.fill(epoch, batch, logs)
-            self._begin(self._due_now(path, epoch, None, f"saved to {path}"))
+            self._queue.begin(self._due_now(path, epoch, None, f"saved to {path}"))
             return
         value = self._monitor.value(logs)
         if value is None:
             return
         path = self._name.fill(epoch, batch, logs)
-        was = "none" if self._best is None else f"{self._best:.5f}"
-        improved = self._monitor.better(value, self._best)
-        if improved:
-            self._best = value
+        verdict = self._best.judge(value)
+        was = "none" if verdict.was is None else f"{verdict.was:.5f}"
+        if verdict.improved:
             said = f"{self.monitor} improved from {was} to {value:.5f}, saved to {path}"
         else:
             said = f"{self.monitor} is {value:.5f}, saved to {path} as one of the best"
-        if improved or self._among_best(value):
-            fallen = self._enlist(value, path)
+        if verdict.stays:
+            fallen = self._best.enlist(value, path)
             if self._stands_already(value, path):
                 self._remove(fallen)
             else:
-                self._begin(self._due_now(path, epoch, value, said, fallen))
+                self._queue.begin(self._due_now(path, epoch, value, said, fallen))
             return
         if self.verbose:
             self.settle()  # what is said of the file before is said first
             self._say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {was}")
-        self._retry()
+        self._queue.retry()
 
     def _due_now(
         self, path: str, epoch: int, score: float | None, said: str, fallen: Sequence[str] = ()
-    ) -> _Due:
+    ) -> Due:
         step = 0 if self.host is None else self.host.position.total
         said = f"Epoch {epoch + 1}: {said}"
-        return _Due(path, Image.of(self.model), epoch, step, score, said, fallen)
+        return Due(path, Image.of(self.model), epoch, step, score, said, fallen)
 
     def _stands_already(self, value: float, path: str) -> bool:
         """Return whether an earlier attempt, which got further, has left as good a model there.
@@ -429,36 +388,9 @@ class ModelCheckpoint(Hosted):
             return False
         return value == standing or self._monitor.better(standing, value)
 
-    def _among_best(self, value: float) -> bool:
-        if self.save_top_k is None or self.save_best_only or math.isnan(value):
-            return False
-        if len(self._top) < self.save_top_k:
-            return True
-        return self._monitor.better(value, self._top[-1][0])
-
-    def _enlist(self, value: float, path: str) -> list[str]:
-        """Take a file among those that stay, the best first; returns those that go."""
-        most = self.save_top_k or 1
-        top = [item for item in self._top if item[1] != path]
-        place = 0
-        while place < len(top) and not self._monitor.better(value, top[place][0]):
-            place += 1
-        top.insert(place, (value, path))
-        self._top = top[:most]
-        return [old for _, old in top[most:]] if self.save_top_k else []
-
-    def _retry(self) -> None:
-        """Begin again to write what could not be written, unless something newer is."""
-        if self._failed:
-            self.settle()
-        if self._failed:
-            self._begin(self._failed)
-
-    def _begin(self, due: _Due) -> None:
-        """Begin to write a file; waits for the one before it."""
-        self.settle()
-        self._due = due
-        stay = {due.path, *(path for _, path in self._top)}
+    def _work(self, due: Due) -> Callable[[], None]:
+        """Return what the background does for a file."""
+        stay = {due.path, *(path for _, path in self._best.top)}
 
         def work() -> None:
             place = self._place(due.path)
@@ -474,7 +406,7 @@ class ModelCheckpoint(Hosted):
             self._remove(due.fallen)
             self._say(due.said)
 
-        self._saving = Saving(work)
+        return work
 
     def _place(self, path: str) -> Path:
         return self._base / path

@@ -6,7 +6,7 @@ Owns the image and the thread. Leaves names to `file_names`, and writing to `for
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast import keras_private
+from holdfast.callbacks import wrapped_modules
+from holdfast.callbacks.wrapped_modules import StandIns
 from holdfast.formats import writing
 from holdfast.formats.bundle_writing import state_text
 from holdfast.formats.checkpoint_file import STATE
@@ -25,31 +27,37 @@ from holdfast.store import files
 
 @dataclass(frozen=True)
 class Image:
-    """A model with copies of its variables' values: what a file of it holds from then on."""
+    """A model with copies of its variables' values: what a file of it holds from then on.
+
+    Args:
+        model: alive; nothing of it is changed.
+        values: of its variables.
+        stand_ins: for its layers that wrap PyTorch's modules.
+    """
 
     model: Any
-    values: list[tuple[Any, NDArray[Any]]]
+    values: Sequence[tuple[Any, NDArray[Any]]]
+    stand_ins: StandIns = ()
 
     @classmethod
     def of(cls, model: Any) -> Image:
         """Copy the values of all variables of a model, its optimizer's among them."""
-        found = [
-            variable
-            for group in variables.groups(model)
-            for variable in group
-            if isinstance(variable, keras.Variable)
-        ]
+        found = [variable for group in variables.groups(model) for variable in group]
         copies = [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in found]
-        return cls(model, list(zip(found, copies, strict=True)))
+        return cls._with(model, list(zip(found, copies, strict=True)))
 
     @classmethod
     def from_arrays(cls, model: Any, arrays: Mapping[str, NDArray[Any]]) -> Image:
         """Take the values from a checkpoint's arrays, by the names of `state/variables`."""
         found = [variable for group in variables.groups(model) for variable in group]
         names = [name for name, _ in variables.names(model)]
-        pairs = zip(found, names, strict=True)
-        # PyTorch's buffers are no variables of Keras's, and no part of its files.
-        return cls(model, [(v, arrays[name]) for v, name in pairs if isinstance(v, keras.Variable)])
+        return cls._with(model, [(v, arrays[name]) for v, name in zip(found, names, strict=True)])
+
+    @classmethod
+    def _with(cls, model: Any, values: Sequence[tuple[Any, NDArray[Any]]]) -> Image:
+        # What PyTorch's modules have besides, their buffers, stands in the stand-ins.
+        own = [(live, value) for live, value in values if isinstance(live, keras.Variable)]
+        return cls(model, own, wrapped_modules.stand_ins(model, values))
 
     def write(self, path: Path, *, weights_only: bool, form: str | None = None) -> None:
         """Write the file, in a format, or the one that its ending names.
@@ -57,9 +65,13 @@ class Image:
         The file of that name stands as it was until the new one is whole and on the disk.
         """
         keras_private.prepare_saving()
-        # Both scopes are of this thread alone: training goes on with the values it has, and
+        # These scopes are of this thread alone: training goes on with the values it has, and
         # nothing goes back to the device.
-        with keras.device("cpu"), keras.StatelessScope(self.values):
+        with (
+            keras.device("cpu"),
+            keras.StatelessScope(self.values),
+            wrapped_modules.standing_in(self.stand_ins),
+        ):
             (writing.save_weights if weights_only else writing.save_model)(self.model, path, form)
 
 

@@ -6,12 +6,15 @@ gone through, and from where, is `torch`'s; what a worker does by itself, `torch
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
+import torch
 from keras import tree
 from torch.utils.data import DataLoader, default_collate
 
@@ -107,7 +110,8 @@ class Fetched:
         for indices in self._indices:
             self._fetching.set_own_random(self._number, self._batch)
             self._batch += 1
-            return self._fetching.packed(self._fetching.fetch(indices))
+            with _one_thread():
+                return self._fetching.packed(self._fetching.fetch(indices))
         return None
 
     def state(self) -> State:
@@ -218,6 +222,23 @@ class Peeked:
     def close(self) -> None:
         """End the workers."""
         self._stream.close()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have torch use one thread, as in its workers.
+
+    More would wait for each other while another backend computes on the same cores.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or keras.backend.backend() == "torch":
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _started(loader: DataLoader[Any]) -> Any:

@@ -10,6 +10,7 @@ rows to take from them, so that one program serves all.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ _BLOCK_BYTES = 1 << 26
 _DRAWN_BYTES = 1 << 23
 _DRAWN_BATCHES = 64
 _DRAWN_SECONDS = 0.05
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -347,7 +349,7 @@ class _Block:
 
         def send(*leaves: NDArray[Any]) -> Any:
             # Every block has the same shape, so that one program serves all.
-            out = np.empty((room * size, *leaves[0].shape[1:]), dtype=leaves[0].dtype)
+            out = _aligned((room * size, *leaves[0].shape[1:]), leaves[0].dtype)
             np.concatenate(leaves, out=out[: count * size])
             return put(out)
 
@@ -357,6 +359,14 @@ class _Block:
 
     def has(self, number: int, batch: int) -> bool:
         return self.number == number and 0 <= batch - self.batch < self.count
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array, not filled, that lies as JAX takes it over on a CPU without copying it."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    first = -raw.ctypes.data % _ALIGNMENT
+    return raw[first : first + size].view(dtype).reshape(shape)
 
 
 def _room(batch: Tree) -> int:

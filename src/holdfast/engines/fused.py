@@ -418,7 +418,7 @@ def _tails(data: Any) -> Any:
 
 def _is_busy(carried: State) -> bool:
     """Return whether the device is still at work on what was sent to it last."""
-    return not all(value.is_ready() for group in carried for value in group[-1:])
+    return not next(value for group in carried for value in group).is_ready()
 
 
 def _again(one: Callable[..., Stepped], rows: int) -> Program:

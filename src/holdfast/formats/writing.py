@@ -72,7 +72,7 @@ def save_model(
     if kind not in MODEL_ENDINGS.values():
         raise FormatError(_unknown_format(kind, MODEL_ENDINGS))
     if kind != "keras":
-        _check_built(model)
+        _check_whole(model, kind)
     if kind == "saved_model":
         _export(model, path)
     elif kind == "keras":
@@ -111,7 +111,7 @@ def save_weights(
     kind = weights_format(path) if format is None else format
     if kind not in WEIGHTS_ENDINGS.values():
         raise FormatError(_unknown_format(kind, WEIGHTS_ENDINGS))
-    _check_built(model)
+    _check_whole(model, kind)
     if kind == "checkpoint":
         from holdfast.formats.live import write_checkpoint
 
@@ -222,11 +222,15 @@ def _export_to(model: Any, folder: Path) -> None:
         files.settle_names(Path(root))
 
 
-def _check_built(model: Any) -> None:
+def _check_whole(model: Any, kind: str) -> None:
+    """Refuse a model that has no weights yet, or more than the format holds."""
+    from holdfast.formats.live import check_modules
+
     if not model.built:
         raise FormatError(
             f"{model.name} has no weights yet: call it on data, or model.build(input_shape), first"
         )
+    check_modules.check_buffers(model, kind)
 
 
 def listed(endings: Mapping[str, str]) -> str:

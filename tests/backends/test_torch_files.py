@@ -1,0 +1,152 @@
+"""Files of models that wrap PyTorch's modules: what was, and not what the training has meanwhile."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+if keras.config.backend() != "torch":
+    pytest.skip("Keras runs on another backend", allow_module_level=True)
+
+import holdfast
+from holdfast import errors
+from holdfast.callbacks.model_files import Image
+from holdfast.state import buffers, variables
+from holdfast.testing import restart_at_every_step
+
+L = keras.layers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Of small arrays more threads than free processors are many times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Last(torch.nn.Module):
+    """The last output of an LSTM, which has its parameters a second time in a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent = torch.nn.LSTM(1, 5, batch_first=True)
+
+    def forward(self, x):
+        return self.recurrent(x[:, :, None])[0][:, -1]
+
+
+class Own(L.TorchModuleWrapper):
+    """A layer of the program's own, with its own way of saving."""
+
+    def save_own_variables(self, store):
+        for name, value in self.module.state_dict().items():
+            store[name] = value.cpu().numpy()
+
+
+def wrapping():
+    """A functional model, whose configuration has the modules in it."""
+    inputs = keras.Input((6,))
+    normal = torch.nn.Sequential(
+        torch.nn.Linear(6, 4), torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.2)
+    )
+    x = L.TorchModuleWrapper(normal, output_shape=(None, 4))(inputs)
+    x = L.BatchNormalization()(x)
+    x = Own(torch.nn.BatchNorm1d(4), output_shape=(None, 4))(x)
+    x = L.TorchModuleWrapper(Last(), output_shape=(None, 5))(x)
+    model = keras.Model(inputs, L.Dense(3)(x))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.05), loss, metrics=["accuracy"])
+    return model
+
+
+def samples(count=12, seed=3):
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 3, count)
+    return (random.normal(size=(count, 6)) + y[:, None]).astype("float32"), y
+
+
+def everything(model):
+    """Copies of all values: variables, buffers, the optimizer's."""
+    found = [variable for group in variables.groups(model)[:3] for variable in group]
+    assert any(isinstance(live, buffers.Buffer) for live in found)
+    return [np.array(keras.ops.convert_to_numpy(live.value)) for live in found]
+
+
+def same(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def opened(path):
+    """A model out of a `.keras` file, by Keras itself."""
+    return keras.saving.load_model(path, custom_objects={"Own": Own}, safe_mode=False)
+
+
+def modules_within(path):
+    """The values of the modules that are pickled in a file's configuration."""
+    import base64
+    import json
+    import zipfile
+
+    with zipfile.ZipFile(path) as file:
+        config = json.loads(file.read("config.json"))
+    found = []
+    for layer in config["config"]["layers"]:
+        if "module" in layer["config"] and isinstance(layer["config"]["module"], str):
+            pickled = io.BytesIO(base64.b64decode(layer["config"]["module"]))
+            module = torch.load(pickled, weights_only=False)
+            found.extend(value.numpy() for value in module.state_dict().values())
+            if isinstance(module, Last):
+                lists = zip(module.recurrent._flat_weights, module.parameters(), strict=True)
+                assert all(one is other for one, other in lists)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("way", ["of", "from_arrays"])
+def test_a_file_is_of_the_moment_it_was_due(way, memory):
+    """Steps that are taken before it is written are not in it, and see nothing of it."""
+    keras.utils.set_random_seed(1)
+    model = wrapping()
+    x, y = samples()
+    model.fit(x, y, batch_size=4, epochs=1, verbose=0)
+    model.save(memory / "then.keras")
+    then, arrays = everything(model), {}
+    if way == "from_arrays":
+        found = [live for group in variables.groups(model) for live in group]
+        copies = [np.array(keras.ops.convert_to_numpy(live.value)) for live in found]
+        arrays = dict(zip([name for name, _ in variables.names(model)], copies, strict=True))
+        model.fit(x, y, batch_size=4, epochs=1, verbose=0)
+        image = Image.from_arrays(model, arrays)
+    else:
+        image = Image.of(model)
+    model.fit(x, y, batch_size=4, epochs=1, verbose=0)
+    now = everything(model)
+    image.write(memory / "image.keras", weights_only=False)
+    image.write(memory / "image.weights.h5", weights_only=True)
+    same(everything(model), now)
+    same(everything(opened(memory / "image.keras")), then)
+    same(modules_within(memory / "image.keras"), modules_within(memory / "then.keras"))
+    for load in (keras.Model.load_weights, holdfast.load_weights):
+        other = wrapping()
+        load(other, memory / "image.weights.h5")
+        count = len(everything(model)) - len(model.optimizer.variables)
+        same(everything(other)[:count], then[:count])
+    model.save(memory / "now.keras")
+    same(everything(opened(memory / "now.keras")), now)
+
+
+def test_weights_of_a_module_that_cannot_be_pickled(memory):
+    module = torch.nn.BatchNorm1d(6)
+    module.made_by = lambda: None
+    model = keras.Sequential([keras.Input((6,)), L.TorchModuleWrapper(module), L.Dense(3)])
+    image = Image.of(model)
+    module.running_mean += 1.0
+    image.write(memory / "image.weights.h5", weights_only=True)
+    model.load_weights(memory / "image.weights.h5")
+    assert module.running_mean.tolist() == [0.0] * 6

@@ -24,13 +24,28 @@ def root(tmp_path):
 def test_the_digest_is_of_the_state_and_of_nothing_else(root):
     with TinyRun(root) as run:
         one = run.commit(1)
+    one = replace(one, state={**one.state, "random": {"keras": False}})
     for other in (
         replace(one, time=0.0, plan="x", versions={}, journal=9, metrics={"loss": 1.0}),
         replace(one, epoch_end=True),
         replace(one, arrays=tuple(replace(item, label="l", pack="p") for item in one.arrays)),
         replace(one, state=dict(reversed(one.state.items()))),
+        # From where the data is drawn again, and a library's random state that nobody seeds.
+        replace(one, state={**one.state, "place": {"batches": 3}}),
+        replace(one, state={**one.state, "random": {**one.state["random"], "torch": 1}}),
+        replace(
+            one,
+            arrays=(
+                *one.arrays,
+                replace(one.arrays[0], name="place/feed/state"),
+                replace(one.arrays[0], name="random/torch/0"),
+            ),
+        ),
     ):
         assert other.digest() == one.digest()
+    torch = replace(one, versions={"torch": "2"})
+    drawn = replace(torch, state={**one.state, "random": {**one.state["random"], "torch": 1}})
+    assert drawn.digest() != torch.digest()
     first, *rest = one.arrays
     for other in (
         replace(one, position=Position(0, 1, 2)),

@@ -22,6 +22,8 @@ from holdfast.events import build
 from holdfast.store.layout import FORMAT, is_pack, manifest_name
 from holdfast.types import PLACE, Json, Position
 
+# Those whose random state is kept where they are in use, besides the backend's.
+_LIBRARIES = frozenset({"torch", "tensorflow"})
 _MARK, _END = b',"sum":"', b'"}\n'
 _TAIL = len(_MARK) + 64 + len(_END)
 
@@ -70,17 +72,25 @@ class Manifest:
 
         Times, versions, labels, packs, the journal's length and the state of the data's source
         are left out: two runs that stand at the same point with the same bits have the same
-        digest.
+        digest. So is the random state of libraries that are no backend of the run: nobody seeds
+        those, and what draws from them shows in the rest.
         """
+        others = _LIBRARIES - set(self.versions)
+        left_out = (f"{PLACE}/", *(f"random/{name}/" for name in others))
+        state = {key: value for key, value in self.state.items() if key != PLACE}
+        if isinstance(state.get("random"), dict):
+            state["random"] = {
+                key: value for key, value in state["random"].items() if key not in others
+            }
         contents = {
             "position": asdict(self.position),
             "final": self.final,
             "arrays": [
                 [entry.name, entry.dtype, list(entry.shape), entry.blake3]
                 for entry in self.arrays
-                if not entry.name.startswith(f"{PLACE}/")
+                if not entry.name.startswith(left_out)
             ],
-            "state": {key: value for key, value in self.state.items() if key != PLACE},
+            "state": state,
         }
         return blake3(_canonical(contents)).hexdigest()
 

@@ -38,9 +38,9 @@ $(TENSORFLOW)/.installed: pyproject.toml
 	touch $@
 
 test-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed
-	KERAS_BACKEND=torch $(TORCH)/bin/python -m pytest -n 2 --dist loadfile $(ANYWHERE)
+	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(TORCH)/bin/python -m pytest -n 2 --dist loadfile $(ANYWHERE)
 	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python -m pytest -n 2 --dist loadfile $(ANYWHERE)
-	KERAS_BACKEND=jax $(TORCH)/bin/python -m pytest -n 2 --dist loadfile tests/backends
+	KERAS_BACKEND=jax OMP_NUM_THREADS=1 $(TORCH)/bin/python -m pytest -n 2 --dist loadfile tests/backends
 	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 --dist loadfile tests/backends
 
 $(LEGACY)/.installed:

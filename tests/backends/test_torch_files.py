@@ -1,4 +1,4 @@
-"""Files of models that wrap PyTorch's modules: what was, and not what the training has meanwhile."""
+"""Files of models that wrap PyTorch's modules: of the moment they were due, and of no later one."""
 
 import io
 
@@ -150,3 +150,108 @@ def test_weights_of_a_module_that_cannot_be_pickled(memory):
     image.write(memory / "image.weights.h5", weights_only=True)
     model.load_weights(memory / "image.weights.h5")
     assert module.running_mean.tolist() == [0.0] * 6
+
+
+def test_files_and_best_weights_outlive_restarts(memory):
+    """Whatever step a run was stopped after, and where it went back before a batch that spoils it."""
+    x, y = samples(8)
+    x[4:] = np.nan
+    folder, folders, rollbacks = memory / "files", [], []
+
+    def make(seed):
+        if seed == 0 and folder.exists():
+            folders.append(folder.rename(memory / f"files-{len(folders)}"))
+        keras.utils.set_random_seed(seed)
+        rollbacks.append(holdfast.Rollback(verbose=0))
+        return {
+            "model": wrapping(),
+            "x": x,
+            "y": y,
+            "batch_size": 4,
+            "epochs": 3,
+            "shuffle": False,
+            "validation_data": samples(6, 4),
+            "callbacks": [
+                holdfast.ModelCheckpoint(folder / "best.keras", save_best_only=True),
+                holdfast.ModelCheckpoint(folder / "{epoch}.weights.h5", save_weights_only=True),
+                holdfast.EarlyStopping(patience=1, restore_best_weights=True),
+                rollbacks[-1],
+            ],
+            "verbose": 0,
+        }
+
+    assert restart_at_every_step(make, memory).moments >= 6
+    assert rollbacks[0].rollbacks >= 2
+    best = everything(opened(folder / "best.keras"))
+    assert all(np.isfinite(value).all() for value in best)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["1.weights.h5", "2.weights.h5", "best.keras"]
+    model = wrapping()
+    for other in folders:
+        assert sorted(path.name for path in other.iterdir()) == names
+        same(everything(opened(other / "best.keras")), best)
+        for name in names[:-1]:
+            found = []
+            for path in (folder / name, other / name):
+                model.load_weights(path)
+                found.append(everything(model))
+            same(*found)
+
+
+@pytest.mark.parametrize("name", ["h5", "safetensors", "ckpt", "weights"])
+def test_what_would_lose_buffers_is_refused(name, memory):
+    """With words, before the first step; what was there stands."""
+    model = wrapping()
+    weights_only = name in ("ckpt", "weights")
+    path = memory / ("w.h5" if name == "weights" else f"m.{name}")
+    path.write_bytes(b"what was there")
+    write = holdfast.save_weights if weights_only else holdfast.save_model
+    with pytest.raises(errors.FormatError, match=r"6 buffers of PyTorch.*running_mean.*'.keras'"):
+        write(model, path)
+    keep = holdfast.ModelCheckpoint(path, "loss", save_weights_only=weights_only)
+    run = holdfast.Run(memory / "run")
+    with pytest.raises(errors.PlanError, match=r"6 buffers of PyTorch.*'.weights.h5'"):
+        run.fit(model, *samples(4), callbacks=[keep], verbose=0)
+    assert path.read_bytes() == b"what was there"
+    assert run.position.total == 0
+
+
+class Counts(torch.nn.BatchNorm1d):
+    """Has state that is no tensor."""
+
+    def get_extra_state(self):
+        return {"seen": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_files_that_cannot_be_written_are_refused_before_the_first_step(memory):
+    unpickled = torch.nn.Identity()
+    unpickled.made_by = lambda: None
+    for module, words in (
+        (Counts(6), "Counts, whose state.*_extra_state"),
+        (unpickled, r"Identity.*weights\.h5"),
+    ):
+        model = keras.Sequential([keras.Input((6,)), L.TorchModuleWrapper(module), L.Dense(3)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        run = holdfast.Run(memory / type(module).__name__)
+        keep = holdfast.ModelCheckpoint(memory / "best.keras", "loss")
+        with pytest.raises(errors.PlanError, match=words):
+            run.fit(model, *samples(4), callbacks=[keep], verbose=0)
+        assert run.position.total == 0
+
+
+def test_weights_of_a_run_with_modules(memory):
+    """Buffers among them, into a model that the program builds."""
+    keras.utils.set_random_seed(1)
+    model = wrapping()
+    holdfast.Run(memory / "run").fit(model, *samples(), batch_size=4, epochs=1, verbose=0)
+    holdfast.save_model(model, memory / "saved", "run")
+    count = len(everything(model)) - len(model.optimizer.variables)
+    for name in ("run", "saved"):
+        other = wrapping()
+        holdfast.load_weights(other, memory / name)
+        same(everything(other)[:count], everything(model)[:count])
+        with pytest.raises(errors.CustomObjectError, match="TorchModuleWrapper"):
+            holdfast.load_model(memory / name)

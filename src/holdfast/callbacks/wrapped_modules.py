@@ -1,4 +1,4 @@
-"""Layers that wrap PyTorch's modules, as they were: what stands in for them while a file is written.
+"""Layers that wrap PyTorch's modules, as they were: what is saved in their place, by one thread.
 
 Owns the copies, and that the thread that writes is given them. Keras saves such a layer by asking
 its module, and not its variables: what `StatelessScope` says of these does not count there. A

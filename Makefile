@@ -12,7 +12,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 # What is tested on PyTorch and TensorFlow as on JAX: engines, sources, callbacks, going on.
 ANYWHERE := tests/backends tests/test_exact.py tests/test_rollback.py
 
-.PHONY: demo test test-backends test-corpus test-legacy test-turns check format bench fuzz soak clean
+.PHONY: demo test test-backends test-corpus test-legacy test-turns check format bench bench-backends fuzz soak clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -70,11 +70,22 @@ format: $(BIN)/.installed
 
 bench: $(BIN)/.installed
 	$(BIN)/python bench/train.py
+	$(BIN)/python bench/data.py
+	$(BIN)/python bench/data.py --fingerprint
 	$(BIN)/python bench/store.py
 	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/formats.py
 	$(BIN)/python bench/programs.py
+
+# The same with PyTorch's data, and on the other backends.
+bench-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed
+	KERAS_BACKEND=jax $(TORCH)/bin/python bench/data.py --only loader collated
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/data.py --only tfdata
+	KERAS_BACKEND=torch $(TORCH)/bin/python bench/data.py --only arrays pydataset loader
+	KERAS_BACKEND=torch $(TORCH)/bin/python bench/data.py --only arrays --model cnn
+	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python bench/data.py --only arrays pydataset tfdata
+	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python bench/data.py --only arrays --model cnn
 
 fuzz: $(BIN)/.installed
 	$(BIN)/python bench/fuzz.py

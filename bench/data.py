@@ -15,6 +15,11 @@ Sources, those whose library is installed:
     collated    a torch DataLoader as most write it, sample by sample: the data is the limit
     tfdata      tf.data.Dataset.from_tensor_slices, batched and prefetched
     bare        drawing the batches and nothing else, for each of these: what the data takes
+
+    python bench/data.py --fingerprint [--rounds N]
+
+How long it takes to recognise a gigabyte of data before the first step: an array in memory, and a
+memory-mapped file that the system has in memory.
 """
 
 from __future__ import annotations
@@ -53,10 +58,14 @@ def main() -> None:
     parser.add_argument("--model", choices=("mlp", "cnn"), default="mlp")
     parser.add_argument("--only", nargs="*", choices=sorted(NEEDS), default=list(NEEDS))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--fingerprint", action="store_true")
     parser.add_argument("--one", nargs=2, metavar=("SOURCE", "CONTENDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(*options.one, options.model, options.mnist)))
+        return
+    if options.fingerprint:
+        recognise(options.rounds)
         return
     if not options.mnist.is_file():
         print(f"skipped: there is no MNIST at {options.mnist}; give --mnist FILE (mnist.npz)")
@@ -75,6 +84,25 @@ def main() -> None:
             report(source, found[source])
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
+
+
+def recognise(rounds: int) -> None:
+    import holdfast  # noqa: F401  isort: skip
+    import numpy as np
+
+    from holdfast.data.arrays import ArraySource
+
+    with tempfile.TemporaryDirectory() as folder:
+        array = np.random.default_rng(1).random((1 << 18, 1024), dtype="float32")
+        np.save(Path(folder) / "x.npy", array)
+        for name, x in (("memory", array), ("mapped", np.load(Path(folder) / "x.npy", "r"))):
+            source, times = ArraySource(x, batch_size=BATCH), []
+            for _ in range(rounds):
+                began = time.perf_counter()
+                source.fingerprint()
+                times.append(1e3 * (time.perf_counter() - began))
+            found = f"{statistics.median(times):.1f}  {min(times):.1f}  {max(times):.1f}"
+            print(f"{x.nbytes / 1e9:.2f} GB, {name}: {found} ms (median, least, most)")
 
 
 def dist(name: str) -> str:

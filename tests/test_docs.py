@@ -201,6 +201,17 @@ def test_the_benchmark_measures(contender, monkeypatch):
     assert re.search(r'"median": 0\.\d+', found.stdout)
 
 
+def test_the_benchmark_of_data(tmp_path):
+    import numpy as np
+
+    images, digits = np.zeros((96, 28, 28), "uint8"), np.zeros(96, "uint8")
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=digits)
+    command = [sys.executable, str(ROOT / "bench" / "data.py"), "--mnist", "mnist.npz"]
+    found = run([*command, "--rounds", "1", "--only", "pydataset"], tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"pydataset  keras over holdfast: \d", found.stdout)
+
+
 def test_the_benchmark_says_what_is_missing(tmp_path):
     command = [sys.executable, str(ROOT / "bench" / "train.py"), "--mnist", "nowhere.npz"]
     found = run(command, tmp_path)

@@ -153,7 +153,7 @@ def test_weights_of_a_module_that_cannot_be_pickled(memory):
 
 
 def test_files_and_best_weights_outlive_restarts(memory):
-    """Whatever step a run was stopped after, and where it went back before a batch that spoils it."""
+    """Whatever step a run was stopped after, where each epoch has a batch that spoils it."""
     x, y = samples(8)
     x[4:] = np.nan
     folder, folders, rollbacks = memory / "files", [], []

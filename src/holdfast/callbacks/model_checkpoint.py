@@ -1,7 +1,7 @@
 """ModelCheckpoint: files of the model while it trains, the best or each.
 
 Owns when a file is due, and what of that outlives the process. Leaves which files stay to
-`best_files`, names to `file_names`, and the writing to `file_queue` and `model_files`.
+`best_files`, names to `file_names` and `hosted_files`, and writing to `file_queue`.
 """
 
 from __future__ import annotations
@@ -10,25 +10,22 @@ import operator
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.arguments import count, named, number
 from holdfast.callbacks.best_files import BestFiles
 from holdfast.callbacks.file_names import FileName
 from holdfast.callbacks.file_queue import Due, FileQueue
-from holdfast.callbacks.hosted import Host, Hosted
-from holdfast.callbacks.model_files import Image, name_newest
+from holdfast.callbacks.hosted_files import HostedFiles
+from holdfast.callbacks.model_files import Image
 from holdfast.callbacks.monitor import Monitor
 from holdfast.errors import FormatError, PlanError
-from holdfast.formats import writing
 from holdfast.formats.live import check_modules
-from holdfast.store import files
-from holdfast.store.patterns import Pattern, renamed
+from holdfast.store.patterns import Pattern
 from holdfast.types import Json
 
 
-class ModelCheckpoint(Hosted):
+class ModelCheckpoint(HostedFiles):
     """Save the model, or its weights, while it trains. Takes what Keras's takes.
 
     A file is written aside and renamed, so that the old one stands until the new one is whole
@@ -73,8 +70,6 @@ class ModelCheckpoint(Hosted):
     _batch: int
     _batches: int
     _epoch: int
-    _base: Path
-    _pattern: Pattern
     _unsaved: Json
 
     @named
@@ -137,15 +132,6 @@ class ModelCheckpoint(Hosted):
     def mode(self) -> str:
         """Whether a smaller (`min`) or a larger (`max`) score is better, or `auto`."""
         return self._monitor.mode
-
-    def join(self, host: Host) -> None:
-        super().join(host)
-        self._base = Path.cwd()
-        host.claim(self.filepath)
-
-    def prepare(self, *, resumed: bool) -> None:
-        if not resumed and self.host is not None:
-            self.host.forget(Pattern(self.filepath, self.filepath))
 
     def rename(self, present: Callable[[str], str]) -> None:
         """Take other names of the same metrics; the files' names stay the same.
@@ -253,44 +239,6 @@ class ModelCheckpoint(Hosted):
             )
             self._best.distrust()
 
-    def put_back(self) -> Collection[str]:
-        # Another training may have written there since, or the program moved what was there.
-        if self.host is None:
-            return ()
-        result = self.host.put_back(self._pattern, self._place, self._files)
-        if result.stands:
-            newest = self._place(result.stands[-1])
-            try:
-                name_newest(newest)
-            except OSError as error:
-                warnings.warn(f"ModelCheckpoint: {newest} is not named: {error}", stacklevel=2)
-        return result.lost
-
-    def _moved(
-        self, state: Mapping[str, Any], first: str
-    ) -> tuple[list[tuple[float, str]], Json] | None:
-        """Return a state's best files, and the one that could not be written, by today's names.
-
-        A program may have the time in its names, which then are others at each start. Returns None
-        where the state is of another callback.
-        """
-        top, unsaved = [(score, path) for score, path in state["top"]], state["unsaved"]
-        was, now = state["filepath"], self.filepath
-        if self.host and any(name != now and self.host.claimed(name) for name in (was, first)):
-            return None
-        if was == now:
-            return top, unsaved
-        if state.get("saves") != self._saves() or not self._name.follows(was):
-            return None
-        paths = [path for _, path in top] + ([unsaved[0]] if unsaved else [])
-        names = {path: name for path in paths if (name := renamed(path, was, now)) is not None}
-        if len(names) < len(set(paths)):
-            return None
-        if unsaved:
-            path, *more, said = unsaved
-            unsaved = [names[path], *more, said.replace(path, names[path])]
-        return [(score, names[path]) for score, path in top], unsaved
-
     def _saves(self) -> Json:
         """Return what decides, besides the monitor, which files there are."""
         return [
@@ -328,10 +276,7 @@ class ModelCheckpoint(Hosted):
         self._queue.begin(Due(path, image, epoch, step, score, said))
 
     def _forget(self) -> None:
-        # A callback may change the working directory. What is relative stays so in the state, so
-        # that a project may be moved.
-        self._base = Path.cwd()
-        self._pattern = Pattern(self.filepath, self.filepath)
+        self._start_files()
         self._best.forget()
         self._queue.forget()
         self._batch = -1
@@ -381,10 +326,8 @@ class ModelCheckpoint(Hosted):
 
         The training is on its way there again: what was reported must not get worse meanwhile.
         """
-        standing = (
-            None if self.host is None else self.host.score_of(self._pattern, path, self.monitor)
-        )
-        if standing is None or not self._files(path):
+        standing = self._score_standing(path, self.monitor)
+        if standing is None:
             return False
         return value == standing or self._monitor.better(standing, value)
 
@@ -407,17 +350,6 @@ class ModelCheckpoint(Hosted):
             self._say(due.said)
 
         return work
-
-    def _place(self, path: str) -> Path:
-        return self._base / path
-
-    def _files(self, path: str) -> list[Path]:
-        return writing.files_of(self._place(path))
-
-    def _remove(self, paths: Sequence[str]) -> None:
-        if paths and self.host is not None:
-            self.host.let_go(self._pattern, paths)
-        files.remove([file for path in paths for file in self._files(path)])
 
     def _say(self, text: str) -> None:
         if self.verbose:

@@ -267,7 +267,8 @@ class ByPlan:
         self._met: Counter[str] = Counter()
 
     def seed(self) -> int | None:
-        return None  # which run it is shows its plan, and so its data
+        # Which run it is shows its plan, and that has sums of batches, which are drawn by a seed.
+        return self._program.seed
 
     def find(self, model: Any, plan: Plan) -> Layout:
         execution = self._execution()

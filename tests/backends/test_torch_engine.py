@@ -343,3 +343,28 @@ def test_killed(memory, capsys):
         assert child.returncode == -signal.SIGKILL, child.stderr
     assert holdfast.Run(memory / "killed").position.total >= 6
     assert end(memory / "killed") == end(memory / "whole")
+
+
+def test_what_a_wrapped_module_is_and_has(memory):
+    class Counting(torch.nn.Linear):
+        def get_extra_state(self):
+            return {"calls": 1}
+
+        def set_extra_state(self, state):
+            pass
+
+    def build(rate, kind=torch.nn.Linear):
+        keras.utils.set_random_seed(1)
+        module = torch.nn.Sequential(kind(6, 2), torch.nn.Dropout(rate))
+        model = keras.Sequential([keras.Input((6,)), keras.layers.TorchModuleWrapper(module)])
+        model.compile("sgd", "mse")
+        return model
+
+    x, y = np.zeros((8, 6), "float32"), np.zeros((8, 2), "float32")
+    run = holdfast.Run(memory / "run")
+    run.fit(build(0.1), x, y, verbose=0)
+    assert run.identity().model is None, "the modules' weights are in run.json"
+    with pytest.raises(holdfast.errors.PlanChangedError, match="PyTorch modules"):
+        run.fit(build(0.2), x, y, epochs=2, verbose=0)
+    with pytest.warns(UserWarning, match=r"Counting.get_extra_state\(\)"):
+        holdfast.Run(memory / "other").fit(build(0.1, Counting), x, y, verbose=0)

@@ -24,6 +24,7 @@ from holdfast.compat.before import Difference
 from holdfast.compat.old import place, say
 from holdfast.compat.patches import Patches
 from holdfast.compat.program import Program
+from holdfast.data.adapt import comes_in_batches
 from holdfast.engines.choose import check_backend
 from holdfast.errors import HoldfastError, PlanChangedError, UnsupportedError
 from holdfast.events import CallBegan, Finished
@@ -43,7 +44,7 @@ from holdfast.types import Json
 class Calls(Protocol):
     """Which run a call of fit is."""
 
-    def seed(self) -> int | None:
+    def seed(self, x: Any) -> int | None:
         """Return the seed of the run that the call which is being made may be, if there is one."""
         ...
 
@@ -124,7 +125,7 @@ class _Fitting:
         call = self._program.call
         try:
             check_backend()
-            plan = make_plan(model, seed=self._calls.seed(), **arguments)
+            plan = make_plan(model, seed=self._calls.seed(arguments["x"]), **arguments)
         except UnsupportedError as error:
             say(f"{place()}call {call} of fit is trained by Keras alone and not kept: {error}")
             return self._plain(model, **arguments)
@@ -155,7 +156,7 @@ class Numbered:
     def __init__(self, program: Program) -> None:
         self._program = program
 
-    def seed(self) -> int | None:
+    def seed(self, x: Any) -> int | None:
         layout = self._program.runs().get(self._program.call)
         return None if layout is None else kept_seed(layout)
 
@@ -266,9 +267,9 @@ class ByPlan:
         self._now = -1
         self._met: Counter[str] = Counter()
 
-    def seed(self) -> int | None:
+    def seed(self, x: Any) -> int | None:
         # Which run it is shows its plan, and that has sums of batches, which are drawn by a seed.
-        return self._program.seed
+        return self._program.seed if comes_in_batches(x) else None
 
     def find(self, model: Any, plan: Plan) -> Layout:
         execution = self._execution()

@@ -76,6 +76,17 @@ def adapt(
     return train, _validation(validation_data, size, validation_steps, seed)
 
 
+def comes_in_batches(x: Any) -> bool:
+    """Return whether x makes its own batches, and is no arrays."""
+    return (
+        isinstance(x, PyDataset)
+        or keras_private.is_tf_dataset(x)
+        or keras_private.is_torch_dataloader(x)
+        or keras_private.is_grain_dataset(x)
+        or _is_iterable(x)
+    )
+
+
 def _validation(data: Any, batch_size: int | None, steps: int | None, seed: int) -> Source:
     batches = _batches(data, None, None, "validation_data", None, False, seed)
     if batches is not None:

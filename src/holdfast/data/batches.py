@@ -14,7 +14,7 @@ from keras import backend, tree
 from numpy.typing import NDArray
 
 from holdfast.data.source import Tree
-from holdfast.errors import PlanError
+from holdfast.errors import PlanError, UnsupportedError
 
 
 def packed(batch: Any, kind: str) -> Tree:
@@ -45,7 +45,7 @@ def as_numpy(leaf: Any, kind: str) -> NDArray[Any]:
     """Return an array of a batch as numpy has it, of the type that a step is given.
 
     Raises:
-        PlanError: it is no array of numbers.
+        UnsupportedError: it is no array of numbers.
     """
     if type(leaf).__module__.partition(".")[0] == "torch":
         leaf = leaf.detach().cpu()
@@ -55,7 +55,7 @@ def as_numpy(leaf: Any, kind: str) -> NDArray[Any]:
         leaf = leaf.todense()
     array = np.asarray(leaf)
     if array.dtype.kind in "OSUMm" or not array.ndim:
-        raise PlanError(
+        raise UnsupportedError(
             f"{kind} gave a {type(leaf).__module__}.{type(leaf).__qualname__} of type "
             f"{array.dtype} and shape {array.shape}; expected arrays of numbers with a first "
             "dimension for the batch"

@@ -20,18 +20,26 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
+from keras import tree
 
 from holdfast import keras_private
 from holdfast.data.source import BatchSource, State, Stream, Tree
+from holdfast.errors import ANEW, RunError
 
 _COST = 0.01
 _BOUNDARY = (1 << 64) - 1
-_KEPT = 1024
+_MOST_STATES = 256
+_MOST_BYTES = 1 << 27
+_PATIENCE = 0.1
+
+
+class Stopped(Exception):  # noqa: N818 (nothing is wrong)
+    """The training was told to stop while batches were skipped."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Drawing:
     Args:
         source: of the batches.
         seed: of the run.
+        keeps_states: whether to take the states of a source that has them.
+        stopped: whether the training was told to stop.
 
     Attributes:
         ended: number and length of the pass that was last drawn to its end.
@@ -56,32 +66,53 @@ class Drawing:
     `seek` and `draw` are to be called within `isolated`.
     """
 
-    def __init__(self, source: BatchSource, seed: int) -> None:
+    def __init__(
+        self,
+        source: BatchSource,
+        seed: int,
+        *,
+        keeps_states: bool = True,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._source = source
         self._seed = seed
+        self._keeps_states = keeps_states and source.place == "saved"
+        self._stopped = stopped
         self._stream: Stream | None = None
         self._number = 0
         self._batch = 0
-        self._anchors: deque[Anchor] = deque(maxlen=_KEPT)
+        self._anchors: deque[Anchor] = deque()
         self._spent = 0.0
         self._began = time.perf_counter()
         self._turned = 0
         self.ended: tuple[int, int] | None = None
 
     def seek(self, number: int, batch: int) -> None:
-        """Make batch `batch` of pass `number` the next to be drawn."""
+        """Make batch `batch` of pass `number` the next to be drawn.
+
+        Raises:
+            Stopped: the training was told to stop on a long way there.
+            RunError: the data ended before it.
+        """
         if self._stream is not None and (number, batch) == (self._number, self._batch):
             return
         anchor = self._anchor(number, batch)
         here = self._stream is not None and self._number == number and self._batch <= batch
         if not here or (anchor is not None and anchor.batch > self._batch):
             self._open(number, batch, anchor)
-        while self._batch < batch and self._draw() is not None:
-            pass
+        began = time.monotonic()
+        while self._batch < batch:
+            if self._draw() is None:
+                raise RunError(
+                    f"{self._source.kind} gave {self._batch} batches, and the training stands "
+                    f"after {batch} of them: is it the data that it was begun with? {ANEW}"
+                )
+            if time.monotonic() - began > _PATIENCE and self._stopped():
+                raise Stopped
 
     def draw(self) -> Tree | None:
         """Return the next batch of the pass, or None at its end."""
-        if self._source.place == "saved" and self._affordable():
+        if self._keeps_states and self._affordable():
             self._take_anchor()
         return self._draw()
 
@@ -148,7 +179,15 @@ class Drawing:
         assert self._stream is not None
         began = time.perf_counter()
         self._anchors.append(Anchor(self._number, self._batch, self._stream.state()))
+        if len(self._anchors) > _MOST_STATES or _bytes(self._anchors) > _MOST_BYTES:
+            # Every second one: no place is much further from a state than before.
+            self._anchors = deque(list(self._anchors)[::2])
         self._spent += time.perf_counter() - began
+
+
+def _bytes(anchors: Iterable[Anchor]) -> int:
+    leaves = tree.flatten([anchor.state for anchor in anchors])
+    return sum(getattr(leaf, "nbytes", 64) for leaf in leaves)
 
 
 @contextlib.contextmanager

@@ -65,6 +65,13 @@ class Engine(Protocol):
         """Execute `steps` evaluation steps from step `step` of validation `number`, from 0."""
         ...
 
+    def fetch(self, epoch: int, step: int) -> bool:
+        """Have the training batch of a position ready; returns whether there is one.
+
+        What is wrong with it is raised here, before hooks hear of its step.
+        """
+        ...
+
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Take training samples in another order from now on, where they have indices."""
         ...

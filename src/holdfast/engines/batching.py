@@ -7,8 +7,7 @@ which batch comes when to `data/source`, and blocks on a device to `feed`.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -17,8 +16,8 @@ from keras import tree
 from numpy.typing import NDArray
 
 from holdfast.data.batches import device_type
-from holdfast.data.drawing import Drawing, isolated
 from holdfast.data.order import Reshuffle
+from holdfast.data.reading import Going, Reader
 from holdfast.data.source import BatchSource, SampleSource, Source, State, Tree
 
 _SLOW = 0.001
@@ -48,9 +47,11 @@ class Batches(Protocol):
     def close(self) -> None: ...
 
 
-def make_batches(source: Source, seed: int) -> Batches:
-    """Return the batches of a source, under the run's seed."""
-    return Gathered(source, seed) if isinstance(source, SampleSource) else Drawn(source, seed)
+def make_batches(source: Source, seed: int, *, goes_on: bool, stopped: Going) -> Batches:
+    """Return the batches of a source, under the run's seed; see `data.reading.Reader`."""
+    if isinstance(source, SampleSource):
+        return Gathered(source, seed)
+    return Drawn(source, seed, goes_on=goes_on, stopped=stopped)
 
 
 class Gathered:
@@ -134,55 +135,27 @@ class Gathered:
 class Drawn:
     """Batches of somebody else's making, drawn a few at a time."""
 
-    def __init__(self, source: BatchSource, seed: int) -> None:
-        self._source = source
-        self._drawing = Drawing(source, seed)
-        self._ready: deque[Tree] = deque()
-        self._next = (-1, -1)
-        self._ended = False
+    def __init__(self, source: BatchSource, seed: int, *, goes_on: bool, stopped: Going) -> None:
+        self._reader = Reader(source, seed, goes_on=goes_on, stopped=stopped)
 
     def get(self, number: int, batch: int) -> Tree | None:
-        if (number, batch) != self._next:
-            self._ready.clear()
-            self._next, self._ended = (number, batch), False
-        if not self._ready and not self._ended:
-            for drawn in self._draw(number, batch):
-                self._ready.append(drawn)
-        if not self._ready:
-            schedule = self._source.schedule
-            if schedule.batches is None and self._drawing.ended is not None:
-                schedule.batches = self._drawing.ended[1]
-            return None
-        self._next = number, batch + 1
-        return self._ready.popleft()
-
-    def _draw(self, number: int, batch: int) -> Iterator[Tree]:
         until = time.perf_counter() + _DRAWN_SECONDS
-        with isolated():
-            self._drawing.seek(number, batch)
-            for count in range(_DRAWN_BATCHES):
-                if count and time.perf_counter() > until:
-                    return
-                drawn = self._drawing.draw()
-                if drawn is None:
-                    self._ended = True
-                    return
-                yield drawn
+        found = self._reader.read(
+            number, batch, _DRAWN_BATCHES, lambda: time.perf_counter() < until
+        )
+        return found[0] if found else None
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Batches have no samples that could change places."""
 
     def place(self, number: int, batch: int) -> State:
-        return self._drawing.place(number, batch)
+        return self._reader.place(number, batch)
 
     def go_on(self, place: State) -> None:
-        self._ready.clear()
-        self._next = (-1, -1)
-        self._drawing.restore(place)
+        self._reader.go_on(place)
 
     def close(self) -> None:
-        self._ready.clear()
-        self._drawing.close()
+        self._reader.close()
 
 
 def _type_of(array: Any) -> np.dtype[Any]:

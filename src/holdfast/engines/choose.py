@@ -17,6 +17,7 @@ import keras
 
 from holdfast.callbacks.model_checkpoint import ModelCheckpoint
 from holdfast.callbacks.rollback import Rollback
+from holdfast.data.reading import Going
 from holdfast.data.source import Source
 from holdfast.engines.base import Engine
 from holdfast.errors import MissingExtraError, UnsupportedError
@@ -54,6 +55,7 @@ def choose(
     validation: Source | None,
     callbacks: Sequence[Any],
     seed: int,
+    stopped: Going,
 ) -> Engine:
     """Return the engine for a model, its data and its callbacks.
 
@@ -63,11 +65,12 @@ def choose(
         validation: of validation batches, or None.
         callbacks: in their order.
         seed: of the shuffling.
+        stopped: whether the training was told to stop.
     """
     watch = any(isinstance(callback, Rollback) for callback in callbacks)
     backend = keras.config.backend()
     if backend != "jax":
-        return _stepwise(backend, model, train, validation, seed, watch)
+        return _stepwise(backend, model, train, validation, seed, watch, stopped)
     from holdfast.engines.fused import JaxEngine
 
     eager = model.run_eagerly or not model.jit_compile
@@ -88,11 +91,18 @@ def choose(
         reason=reason,
         eager=eager,
         watch=watch,
+        stopped=stopped,
     )
 
 
 def _stepwise(
-    backend: str, model: Any, train: Source, validation: Source | None, seed: int, watch: bool
+    backend: str,
+    model: Any,
+    train: Source,
+    validation: Source | None,
+    seed: int,
+    watch: bool,
+    stopped: Going,
 ) -> Engine:
     from holdfast.engines.stepwise import Steps, StepwiseEngine
 
@@ -106,7 +116,9 @@ def _stepwise(
 
         steps = TensorFlowSteps(model, watch=watch)
     reason = f"the backend is {backend}"
-    return StepwiseEngine(model, train, validation, steps, seed=seed, reason=reason)
+    return StepwiseEngine(
+        model, train, validation, steps, seed=seed, reason=reason, stopped=stopped
+    )
 
 
 def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str:

@@ -10,6 +10,7 @@ rows to take from them, so that one program serves all.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import time
@@ -24,8 +25,8 @@ from numpy.typing import NDArray
 
 from holdfast import config
 from holdfast.data.batches import device_type, rows
-from holdfast.data.drawing import Drawing, isolated
 from holdfast.data.order import Reshuffle
+from holdfast.data.reading import Going, Reader
 from holdfast.data.source import BatchSource, SampleSource, Source, State, Tree
 from holdfast.engines.spread import put
 
@@ -83,16 +84,19 @@ class Feed(Protocol):
     def close(self) -> None: ...
 
 
-def make_feed(source: Source, seed: int, occupied: int) -> tuple[Feed, int]:
+def make_feed(
+    source: Source, seed: int, occupied: int, *, goes_on: bool, stopped: Going
+) -> tuple[Feed, int]:
     """Return a feed for a source, and the bytes it holds on the device.
 
     Args:
         source: of the samples or batches.
         seed: of the shuffling.
         occupied: bytes of the device's share for data already taken by other feeds.
+        goes_on, stopped: see `data.reading.Reader`.
     """
     if not isinstance(source, SampleSource):
-        return Drawn(source, seed), 0
+        return Drawn(source, seed, goes_on=goes_on, stopped=stopped), 0
     size = _bytes_a_sample(source) * source.samples
     if occupied + size <= _share() and source.samples < 2**31:
         return Resident(source, seed), size
@@ -218,22 +222,25 @@ class Drawn:
     whose batches come slowly is sent with those that are there.
     """
 
-    def __init__(self, source: BatchSource, seed: int) -> None:
-        self._drawing = Drawing(source, seed)
-        self._source = source
+    def __init__(self, source: BatchSource, seed: int, *, goes_on: bool, stopped: Going) -> None:
+        self._reader = Reader(source, seed, goes_on=goes_on, stopped=stopped)
+        self._room = _DRAWN_BATCHES
         self._block: _Block | None = None
-        self._next: _Batches | None = None
-        self._late: Exception | None = None
 
     def window(self, number: int, batch: int) -> Window | None:
         began = time.perf_counter()
         if self._block is None or not self._block.has(number, batch):
             # Let go of first: the device holds a block in use and no other.
             self._block = None
-            self._block = self._send(number, batch)
+            until = began + _DRAWN_SECONDS
+            found = self._reader.read(
+                number, batch, self._room, lambda: time.perf_counter() < until
+            )
+            if not found:
+                return None
+            self._room = _room(found[0])
+            self._block = _Block.of(number, batch, _alike(found))
         block = self._block
-        if block is None:
-            return None
         within = batch - block.batch
         waited = time.perf_counter() - began
         return Window(
@@ -241,93 +248,22 @@ class Drawn:
         )
 
     def ahead(self, busy: Callable[[], bool]) -> None:
-        if self._next is None and self._block is not None:
-            self._next = _Batches(self._block.number, self._block.batch + self._block.count)
-        if self._next is not None and busy():
-            self._fill(self._next, busy)
+        if self._block is not None:
+            self._reader.ahead(self._block.count + self._room, busy)
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Batches have no samples that could change places."""
 
     def place(self, number: int, batch: int) -> State:
-        return self._drawing.place(number, batch)
+        return self._reader.place(number, batch)
 
     def go_on(self, place: State) -> None:
-        self._block = self._next = self._late = None
-        self._drawing.restore(place)
+        self._block = None
+        self._reader.go_on(place)
 
     def close(self) -> None:
-        self._block = self._next = None
-        self._drawing.close()
-
-    def _send(self, number: int, batch: int) -> _Block | None:
-        ready, self._next = self._next, None
-        if ready is None or (ready.number, ready.batch) != (number, batch):
-            ready = _Batches(number, batch)
-        if not ready.drawn:
-            until = time.perf_counter() + _DRAWN_SECONDS
-            self._fill(ready, lambda: not ready.drawn or time.perf_counter() < until)
-        if not ready.drawn:
-            if self._late is not None:
-                raise self._late
-            self._learn(number)
-            return None
-        if ready.after is not None:
-            self._next = _Batches(number, ready.end, [ready.after])
-        return _Block.of(ready)
-
-    def _fill(self, ready: _Batches, going: Callable[[], bool]) -> None:
-        """Draw batches alike, as long as it is worth it, there is room, and they are asked for.
-
-        What is wrong with one is raised when that one is due, and those before it were trained on.
-        """
-        if self._late is not None:
-            return
-        with isolated():
-            try:
-                self._drawing.seek(ready.number, ready.end)
-                while not ready.full() and going():
-                    if self._source.schedule.is_beyond(ready.number, ready.end):
-                        ready.ended = True
-                        break
-                    drawn = self._drawing.draw()
-                    if drawn is None:
-                        ready.ended = True
-                    else:
-                        ready.add(drawn)
-            except Exception as error:
-                self._late = error
-
-    def _learn(self, number: int) -> None:
-        if self._source.schedule.batches is None and self._drawing.ended is not None:
-            self._source.schedule.batches = self._drawing.ended[1]
-
-
-class _Batches:
-    """Batches drawn and not yet sent: those of one shape, and perhaps the first of another."""
-
-    def __init__(self, number: int, batch: int, drawn: Sequence[Tree] = ()) -> None:
-        self.number = number
-        self.batch = batch
-        self.drawn: list[Tree] = list(drawn)
-        self.after: Tree | None = None
-        self.ended = False
-
-    @property
-    def end(self) -> int:
-        """The batch after those."""
-        return self.batch + len(self.drawn)
-
-    def add(self, batch: Tree) -> None:
-        if self.drawn and _shapes(batch) != _shapes(self.drawn[0]):
-            self.after = batch
-        else:
-            self.drawn.append(batch)
-
-    def full(self) -> bool:
-        if self.ended or self.after is not None:
-            return True
-        return bool(self.drawn) and len(self.drawn) >= _room(self.drawn[0])
+        self._block = None
+        self._reader.close()
 
 
 @dataclass(frozen=True)
@@ -342,10 +278,8 @@ class _Block:
     order: Any
 
     @classmethod
-    def of(cls, ready: _Batches) -> _Block:
-        first = ready.drawn[0]
-        size, room = rows(first), _room(first)
-        count = len(ready.drawn)
+    def of(cls, number: int, batch: int, drawn: Sequence[Tree]) -> _Block:
+        size, room, count = rows(drawn[0]), _room(drawn[0]), len(drawn)
 
         def send(*leaves: NDArray[Any]) -> Any:
             # Every block has the same shape, so that one program serves all.
@@ -353,9 +287,9 @@ class _Block:
             np.concatenate(leaves, out=out[: count * size])
             return put(out)
 
-        data = jax.tree.map(send, *ready.drawn)
+        data = jax.tree.map(send, *drawn)
         order = put(np.arange(room * size, dtype=np.int32))
-        return cls(ready.number, ready.batch, count, size, data, order)
+        return cls(number, batch, count, size, data, order)
 
     def has(self, number: int, batch: int) -> bool:
         return self.number == number and 0 <= batch - self.batch < self.count
@@ -373,6 +307,13 @@ def _room(batch: Tree) -> int:
     """Return how many batches like this one a block has room for."""
     size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
     return max(1, min(_DRAWN_BATCHES, _DRAWN_BYTES // max(1, size)))
+
+
+def _alike(batches: Sequence[Tree]) -> list[Tree]:
+    """Return the first batches that have one shape, as many as a block has room for."""
+    first, room = _shapes(batches[0]), _room(batches[0])
+    like = itertools.takewhile(lambda batch: _shapes(batch) == first, batches)
+    return list(itertools.islice(like, room))
 
 
 def _shapes(batch: Tree) -> Any:

@@ -19,6 +19,7 @@ Batches of another size, such as a last partial one, have their own program.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -31,7 +32,9 @@ from numpy.typing import NDArray
 
 from holdfast import keras_private
 from holdfast.data.batches import device_type
+from holdfast.data.drawing import Stopped
 from holdfast.data.order import Reshuffle
+from holdfast.data.reading import Going
 from holdfast.data.source import SampleSource, Source
 from holdfast.data.source import State as Place
 from holdfast.engines import cache, spread
@@ -75,6 +78,7 @@ class JaxEngine:
         reason: why that one, in words.
         eager: whether to compile nothing.
         watch: whether to see each step's loss and gradient norm.
+        stopped: whether the training was told to stop.
     """
 
     def __init__(
@@ -88,19 +92,20 @@ class JaxEngine:
         reason: str,
         eager: bool,
         watch: bool,
+        stopped: Going,
     ) -> None:
         self.name = name
         self.seen: NDArray[np.float32] | None = None
         self._model = model
         self._state: State | None = None
         cache.activate()
-        feed, occupied = make_feed(train, seed, 0)
+        feed, occupied = make_feed(train, seed, 0, goes_on=True, stopped=stopped)
         state = self._current()
         step = _train_step(model, Watch(model) if watch else None)
         self._train = _Phase(train, feed, step, state, (), eager)
         self._test: _Phase | None = None
         if validation is not None:
-            feed, _ = make_feed(validation, seed, occupied)
+            feed, _ = make_feed(validation, seed, occupied, goes_on=False, stopped=stopped)
             carried, kept = _divide_for_test(state)
             self._test = _Phase(validation, feed, _test_step(model), carried, kept, eager)
         self.names = _names(self._train, self._test)
@@ -120,6 +125,10 @@ class JaxEngine:
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Take training batches in another order from now on."""
         self._train.reorder(reshuffles)
+
+    def fetch(self, epoch: int, step: int) -> bool:
+        """Have the training batch of a position ready; returns whether there is one."""
+        return self._train.fetch(epoch, step)
 
     def place(self, epoch: int, step: int) -> Place:
         """Return what `go_on` takes for the training data to go on from a position."""
@@ -219,6 +228,8 @@ class _Phase:
             number, batch = self._source.schedule.locate(epoch, step + taken)
             try:
                 window = self._feed.window(number, batch)
+            except Stopped:
+                break
             except Exception:
                 if not taken:
                     raise
@@ -241,6 +252,11 @@ class _Phase:
         jax.block_until_ready((carried, logs))
         found = np.concatenate(all_seen) if all_seen else None
         return carried, Stretch(logs, taken, ended, waited), found
+
+    def fetch(self, epoch: int, step: int) -> bool:
+        with contextlib.suppress(Stopped):
+            return self._feed.window(*self._source.schedule.locate(epoch, step)) is not None
+        return True
 
     def place(self, epoch: int, step: int) -> Place:
         if isinstance(self._source, SampleSource):

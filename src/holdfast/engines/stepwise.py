@@ -7,6 +7,7 @@ beside this one. On JAX, `fused` is both engines.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.drawing import Stopped
 from holdfast.data.order import Reshuffle
+from holdfast.data.reading import Going
 from holdfast.data.source import SampleSource, Source, State, Tree
 from holdfast.engines.base import Logs, Stretch
 from holdfast.engines.batching import Batches, make_batches
@@ -80,6 +83,7 @@ class StepwiseEngine:
         steps: of the backend.
         seed: of the shuffling.
         reason: why this engine, in words.
+        stopped: whether the training was told to stop.
     """
 
     name = "stepwise"
@@ -94,17 +98,19 @@ class StepwiseEngine:
         *,
         seed: int,
         reason: str,
+        stopped: Going,
     ) -> None:
         self.seen: NDArray[np.float32] | None = None
         self._model = model
         self._steps = steps
         self._source = train
-        self._train = make_batches(train, seed)
+        self._train = make_batches(train, seed, goes_on=True, stopped=stopped)
         self._validation = validation
-        self._test = None if validation is None else make_batches(validation, seed)
+        self._test = None
+        if validation is not None:
+            self._test = make_batches(validation, seed, goes_on=False, stopped=stopped)
         self._given: WeakSet[_Value] = WeakSet()
         self._whole = True
-        self._late: Exception | None = None
         self.names = _names(model)
         if self.names is not None and validation is not None:
             self.names |= {f"val_{name}" for name in self.names}
@@ -117,8 +123,6 @@ class StepwiseEngine:
         is asked for.
         """
         self._whole = True
-        if self._late is not None:
-            raise self._late
         self._keep()
         seen: list[Any] = []
 
@@ -141,6 +145,14 @@ class StepwiseEngine:
             raise RuntimeError("there is no validation data")
         self._keep()
         return self._run(self._validation, self._test, self._steps.test, number, step, steps)
+
+    def fetch(self, epoch: int, step: int) -> bool:
+        """Have the training batch of a position ready; returns whether there is one."""
+        if isinstance(self._source, SampleSource):
+            return True
+        with contextlib.suppress(Stopped):
+            return self._train.get(*self._source.schedule.locate(epoch, step)) is not None
+        return True
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Take training samples in another order from now on, where they have indices."""
@@ -209,11 +221,12 @@ class StepwiseEngine:
             began = time.perf_counter()
             try:
                 batch = batches.get(*source.schedule.locate(pass_, step + taken))
-            except Exception as error:
-                if not taken or source is not self._source:
-                    raise
-                self._late = error
+            except Stopped:
                 break
+            except Exception:
+                if not taken:
+                    raise
+                break  # it is raised when the next step is asked for
             drawn += time.perf_counter() - began
             if batch is None:
                 ended = True

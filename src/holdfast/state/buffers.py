@@ -61,3 +61,23 @@ def of(model: Any) -> list[Buffer]:
                     path = "/".join(part for part in (layer.path, prefix, name) if part)
                     found.append(Buffer(module, name, path))
     return found
+
+
+def wrapped(model: Any) -> list[Any]:
+    """Return the modules of PyTorch that layers of a model wrap."""
+    if keras.config.backend() != "torch":
+        return []
+    wrapper = keras.layers.TorchModuleWrapper
+    return [layer.module for layer in keras_private.all_layers(model) if isinstance(layer, wrapper)]
+
+
+def cannot_keep(model: Any) -> list[str]:
+    """Return which modules within a model have state that is no tensor, a phrase for each."""
+    found = []
+    for outer in wrapped(model):
+        for module in outer.modules():
+            kind: Any = type(module)
+            plain = next(base for base in kind.__mro__ if base.__module__.startswith("torch."))
+            if kind.get_extra_state is not plain.get_extra_state:
+                found.append(f"{kind.__qualname__}.get_extra_state()")
+    return found

@@ -21,6 +21,7 @@ from holdfast.engines.base import Engine
 from holdfast.engines.choose import choose
 from holdfast.errors import HoldfastError
 from holdfast.events import AttemptStarted
+from holdfast.state import buffers
 from holdfast.state import callbacks as callback_state
 from holdfast.state.snapshot import Course, restore
 from holdfast.store import journal
@@ -123,9 +124,16 @@ def _attempt(
         callbacks = join(plan, model, history)
         model.stop_training = False
         callbacks.on_train_begin()
-        _warn_of_what_cannot_be_kept(plan.callbacks)
+        _warn_of_what_cannot_be_kept(plan.callbacks, model)
         course = Course(found[0].state["seed"] if found else plan.seed, rows=history.rows)
-        engine = choose(model, plan.train, plan.validation, plan.callbacks, course.seed)
+        engine = choose(
+            model,
+            plan.train,
+            plan.validation,
+            plan.callbacks,
+            course.seed,
+            stopped=lambda: interruption.signal is not None,
+        )
         stack.callback(engine.close)
         names = log_names(plan.callbacks, engine.names)
         for callback in hosted(plan.callbacks):
@@ -261,7 +269,14 @@ def _of_the_data(plan: Plan) -> list[str]:
     return found
 
 
-def _warn_of_what_cannot_be_kept(callbacks: Sequence[Any]) -> None:
+def _warn_of_what_cannot_be_kept(callbacks: Sequence[Any], model: Any) -> None:
+    lost = buffers.cannot_keep(model)
+    if lost:
+        warnings.warn(
+            f"of PyTorch's modules this is not kept, and after a restart is as they make it anew: "
+            f"{', '.join(lost)}. Make buffers of it (register_buffer) to keep it.",
+            stacklevel=5,
+        )
     found = callback_state.cannot_keep(callbacks)
     if found:
         warnings.warn(

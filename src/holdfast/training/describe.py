@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from holdfast.state import variables
+from holdfast.state import buffers, variables
 from holdfast.types import Json
 
 # A seed that nobody chose is another one in every process, and the state that grew from it is
@@ -31,8 +31,10 @@ def describe_model(model: Any) -> Json:
     config = _configuration(model.get_config) or {"layers": [_layer(part) for part in model.layers]}
     places = dict(_places(config))
     trainable, fixed, *_ = variables.groups(model)
+    modules = [str(module) for module in buffers.wrapped(model)]
     return {
         "class": type(model).__name__,
+        **({"PyTorch modules": modules} if modules else {}),
         **_without_names(config, places),
         "trainable variables": [_shape(variable) for variable in trainable],
         "other variables": [_shape(variable) for variable in fixed],

@@ -155,12 +155,19 @@ class Loop:
         self._look(epoch_end=True)
 
     def _has_data(self) -> bool:
-        """Return whether there is a batch left for the epoch; without one the training ends."""
+        """Return whether there is a batch left for the epoch; without one the training ends.
+
+        That a pass has ended may show only now; the epoch then begins the next one.
+        """
         source, epoch = self._plan.train, self.position.epoch
-        if isinstance(source, SampleSource) or not source.once:
+        if isinstance(source, SampleSource) or self.position.step > 0:
             return True
-        if source.schedule.locate(epoch, self.position.step)[0] == 0:
-            return True
+        for _ in range(2):
+            number, _ = source.schedule.locate(epoch, 0)
+            if number > 0 and source.once:
+                break
+            if self._engine.fetch(epoch, 0):
+                return True
         warnings.warn(
             f"x is {source.kind}, which ended after {source.schedule.batches} batches: the "
             f"training ends after epoch {epoch} of {self._plan.epochs}. To go through it again in "
@@ -228,8 +235,9 @@ class Loop:
             count = min(count, self._rollback.clear(self.position))
         if steps is not None:
             count = min(count, steps - first)
-        self._hooking = self._looks
         if self._looks:
+            self._engine.fetch(self.position.epoch, first)
+            self._hooking = True
             self._callbacks.on_train_batch_begin(first)
         with self._train_stretch.timing(count):
             stretch = self._engine.train(self.position.epoch, first, count)
@@ -376,6 +384,12 @@ class Loop:
             if self._interruption.signal is not None:
                 self._leave(self._sound)
         self._engine.attach()
+        if not step:
+            warnings.warn(
+                f"validation_data is {getattr(source, 'kind', 'arrays')}, and no batch is left of "
+                f"it for epoch {epoch + 1}: the epoch has no validation",
+                stacklevel=2,
+            )
         logs = keras_private.pythonify_logs(keras_private.epoch_logs(self._model, logs))
         self._callbacks.on_test_end(logs)
         return {f"val_{name}": value for name, value in logs.items()}

@@ -221,7 +221,15 @@ def _configuration(model: Any) -> Json:
             config = keras.saving.serialize_keras_object(model)
         except Exception:  # a user's own get_config may raise anything
             return None
-    return config if _is_json(config) else None
+    # The modules of PyTorch in it are pickled with their weights, and nobody would open them.
+    return config if _is_json(config) and not _wraps_modules(config) else None
+
+
+def _wraps_modules(config: Json) -> bool:
+    if isinstance(config, dict):
+        wraps = config.get("class_name") == "TorchModuleWrapper"
+        return wraps or any(map(_wraps_modules, config.values()))
+    return isinstance(config, (list, tuple)) and any(map(_wraps_modules, config))
 
 
 def _is_json(value: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,9 +61,7 @@ class Plan:
 
     def validations(self, epoch: int) -> int:
         """Return how many validations there are before that of epoch `epoch`."""
-        if isinstance(self.validation_freq, int):
-            return epoch // self.validation_freq - self.initial_epoch // self.validation_freq
-        return sum(self.initial_epoch < number <= epoch for number in self.validation_freq)
+        return _validations(epoch, self.initial_epoch, self.validation_freq)
 
 
 def make_plan(
@@ -116,6 +114,9 @@ def make_plan(
         raise PlanError(
             f"class_weight must be a dict of class to weight, found a {type(class_weight).__name__}"
         )
+    frequency = _frequency(validation_freq)
+    if validation_steps is None:
+        _check_validates_once(validation_data, epochs, initial_epoch, frequency)
     seed = rng.draw_seed() if seed is None else seed
     train, validation = adapt(
         x,
@@ -136,7 +137,6 @@ def make_plan(
     for name, source in (("steps_per_epoch", train), ("validation_steps", validation)):
         _warn_of_too_few(name, source)
     _build(model, train)
-    frequency = _frequency(validation_freq)
     description = {
         "model": describe_model(model),
         **describe_training(model),
@@ -173,6 +173,28 @@ def _check_model(model: Any) -> None:
     for name, instead in _NOT_CALLED.items():
         _refuse_own(model, name, instead)
     _check_distribution()
+
+
+def _check_validates_once(
+    data: Any, epochs: int, initial_epoch: int, frequency: int | Sequence[int]
+) -> None:
+    """Refuse validation data that the first validation would use up, where more are to come."""
+    if not isinstance(data, Iterator):
+        return
+    times = _validations(epochs, initial_epoch, frequency)
+    if times > 1:
+        raise UnsupportedError(
+            f"validation_data is a {type(data).__name__}, which gives its batches once, and there "
+            f"are {times} validations. Pass validation_steps, the batches of each, or what can be "
+            "gone through again, such as a keras.utils.PyDataset or arrays."
+        )
+
+
+def _validations(epoch: int, initial_epoch: int, frequency: int | Sequence[int]) -> int:
+    """Return how many validations there are before that of epoch `epoch`."""
+    if isinstance(frequency, int):
+        return epoch // frequency - initial_epoch // frequency
+    return sum(initial_epoch < number <= epoch for number in frequency)
 
 
 def _check_going_back(plan: Plan) -> None:

@@ -198,6 +198,11 @@ def _check_value(part: Mapping[str, Any], path: Path) -> None:
 
 def _never(path: Path, layer: str, name: str) -> str:
     where = f"the layer {layer!r}" if layer else "a part of it"
+    if name == "TorchModuleWrapper":
+        return (
+            f"{path}: {where} has a pickled PyTorch module, which Holdfast never opens. Build the "
+            "model in your program and load its weights: holdfast.load_weights(model, path)"
+        )
     return (
         f"{path}: {where} is a {name}, which runs code that the file brings. Holdfast never does. "
         f"Pass what it computes instead: custom_objects={{{layer or name!r}: function_or_layer}}"

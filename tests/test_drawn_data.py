@@ -85,7 +85,7 @@ def test_an_array_that_is_written_into_again_is_taken_as_it_was(tmp_path):
 
 def test_batches_of_other_sizes_and_shapes_come_in_their_order(tmp_path):
     """Words in sequences of their own length: each length is a program of its own."""
-    lengths = [(4, 5), (4, 5), (2, 7), (4, 5), (3, 5), (3, 7), (4, 7)]
+    lengths = [(4, 5), (2, 7), (4, 5), (4, 5), (3, 5), (3, 7), (4, 7)]
     random = np.random.default_rng(2)
     data = [(random.integers(0, 9, size), random.integers(0, 2, size[0])) for size in lengths]
     weights = []

@@ -30,7 +30,7 @@ from torch.utils.data import (
 
 from holdfast import Run
 from holdfast.data.drawing import Drawing, isolated
-from holdfast.data.torch import LoaderSource
+from holdfast.data.torch.loader import LoaderSource
 from holdfast.errors import PlanError, UnsupportedError
 from holdfast.testing import restart_at_every_step
 

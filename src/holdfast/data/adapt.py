@@ -130,7 +130,7 @@ def _batches(
         weighs = True
         source = TfDataSource(x, class_weight=class_weight, seed=seed, name=name)
     elif keras_private.is_torch_dataloader(x):
-        from holdfast.data.torch import LoaderSource
+        from holdfast.data.torch.loader import LoaderSource
 
         source = LoaderSource(x, seed=seed, name=name)
     elif keras_private.is_grain_dataset(x):

@@ -38,6 +38,7 @@ from holdfast.types import Position
 _STRETCH = 0.1
 _MEASURE = 1.0
 _GROWTH = 16
+_FELT = 0.1
 
 
 class Loop:
@@ -218,6 +219,8 @@ class Loop:
 
     def _waiting(self) -> float:
         """Return for which part of the epoch so far the training has waited for its data."""
+        if self._waited < _FELT:
+            return 0.0
         return self._waited / max(time.monotonic() - self._began, 1e-9)
 
     def _advance(self, count: int) -> None:

@@ -1,6 +1,6 @@
 """What a worker of a loader does beside fetching: it seeds itself by batch, and ends in time.
 
-Leaves what indices there are to `torch_order`, and starting workers to `torch`.
+Leaves what indices there are to `order`, and starting workers to `fetching`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A torch `DataLoader` as a source, on any backend.
 
-Owns which batch of a loader is where, and the way to it. Fetching them is `torch_fetching`'s, and
-what its sampler gives `torch_order`'s.
+Owns which batch of a loader is where, and the way to it. Fetching them is `fetching`'s, and
+what its sampler gives `order`'s.
 
 | data | place |
 | --- | --- |
@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from holdfast.data import batches
 from holdfast.data.drawing import isolated, seed_by
 from holdfast.data.source import Place, Schedule, State, Stream, Tree
-from holdfast.data.torch_fetching import Ended, Fetched, Fetching, Indices, Iterated, Peeked
-from holdfast.data.torch_order import Order
-from holdfast.data.torch_state import is_stateful, loaders_state
-from holdfast.data.torch_workers import Starting
+from holdfast.data.torch.fetching import Ended, Fetched, Fetching, Indices, Iterated, Peeked
+from holdfast.data.torch.order import Order
+from holdfast.data.torch.state import is_stateful, loaders_state
+from holdfast.data.torch.workers import Starting
 from holdfast.errors import PlanError
 
 _OPENING = (1 << 64) - 1

@@ -1,7 +1,7 @@
 """The batches of one pass of a loader, fetched in this process or by an iterator of torch's.
 
 Owns the loader's worker processes: starting them, and that none is left behind. Which pass is
-gone through, and from where, is `torch`'s; what a worker does by itself, `torch_workers`'s.
+gone through, and from where, is `loader`'s; what a worker does by itself, `workers`'s.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, default_collate
 from holdfast.data import batches
 from holdfast.data.drawing import key
 from holdfast.data.source import State, Stream, Tree
-from holdfast.data.torch_state import has_ended_workers, is_stateful, kept_state
-from holdfast.data.torch_workers import Keyed, own_random
+from holdfast.data.torch.state import has_ended_workers, is_stateful, kept_state
+from holdfast.data.torch.workers import Keyed, own_random
 
 
 class Fetching:
@@ -248,7 +248,7 @@ def _started(loader: DataLoader[Any]) -> Any:
     came of one cannot use JAX. A worker does not, but where the data set itself does.
     """
     collecting = gc.isenabled()
-    gc.disable()  # in a worker until it has put the parent's garbage aside: torch_workers
+    gc.disable()  # in a worker until it has put the parent's garbage aside: see workers
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)

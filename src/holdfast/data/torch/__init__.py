@@ -1,0 +1,1 @@
+"""A torch `DataLoader` as a source of batches, on any backend."""

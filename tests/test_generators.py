@@ -34,6 +34,40 @@ class Again:
             yield x, x.sum(axis=1)
 
 
+class Counting:
+    """Gives other batches each time it is gone through. What is counted when, `where` says."""
+
+    def __init__(self, where):
+        self.where = where
+        self.passes = 0
+        self.given = []
+
+    def batches(self, number):
+        for batch in range(3):
+            if self.where == "given":
+                self.given.append(batch)
+            x = np.full((4, 3), number + 10 * batch * len(self.given)) + np.random.random((4, 3))
+            yield x, x.sum(axis=1)
+        if self.where == "ends":
+            self.passes += 1
+
+    def __iter__(self):
+        if self.where == "begins":
+            self.passes += 1
+        return self.batches(self.passes)
+
+
+class Body(Counting):
+    """Counts in the body of a generator, which runs when its first batch is asked for."""
+
+    def __init__(self):
+        super().__init__("body")
+
+    def __iter__(self):
+        self.passes += 1
+        yield from self.batches(self.passes)
+
+
 class Itself:
     """Its own iterator, that begins again when asked for."""
 
@@ -81,6 +115,74 @@ def test_a_batch_is_the_same_wherever_it_is_drawn_from(make, once, length):
     assert len(set(whole[0])) == length
     if make is Again:
         assert whole[0] != whole[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "since"),
+    [
+        (lambda: Counting("begins"), "the epoch began"),
+        (lambda: Counting("given"), "the training began"),
+        (Body, "the training began"),
+    ],
+)
+def test_what_remembers_how_often_it_was_gone_through(make, since):
+    whole = same_from_everywhere(lambda: source(make()), passes=4)
+    assert [len(one) for one in whole] == [3] * 4
+    assert len({one[0] for one in whole}) == 4
+    made = source(make())
+    assert f"since {since} is drawn again" in made.sentences()[0]
+    assert drawn(made, 3) == whole[3]
+    assert drawn(made, 1) == whole[1]
+    assert "contents" in made.fingerprint()
+
+
+def test_what_changes_at_its_end_alone_is_warned_of():
+    made = source(Counting("ends"))
+    drawing = Drawing(made, 5)
+    from_here(drawing, 0)
+    with pytest.warns(UserWarning, match="does not end with the same bits"):
+        from_here(drawing, 1)
+
+
+def test_passes_of_which_a_part_is_asked_for():
+    def part(number):
+        made = source(Body())
+        made.schedule = Schedule(2)
+        drawing = Drawing(made, 5)
+        found = []
+        for past in range(number):
+            with isolated():
+                for batch in range(2):
+                    drawing.seek(past, batch)
+                    drawing.draw()
+        with isolated():
+            drawing.seek(number, 1)
+            found.append(drawing.draw())
+        drawing.close()
+        return found
+
+    late = source(Body())
+    late.schedule = Schedule(2)
+    drawing = Drawing(late, 5)
+    with isolated():
+        drawing.seek(3, 1)
+        np.testing.assert_equal([drawing.draw()], part(3))
+
+
+def test_going_on_with_a_generator_that_was_drawn_from_is_refused():
+    used = batches()
+    next(used)
+    made = source(used)
+    assert any("was drawn from before" in sentence for sentence in made.sentences())
+    with pytest.raises(RunError, match=r"was drawn from before.*[Mm]ake a new one"):
+        made.begins_again()
+    assert len(drawn(made, 0)) == 4
+    made.begins_again()  # its own doing
+    source(batches()).begins_again()
+    for _ in used:
+        pass
+    with pytest.raises(PlanError, match=r"has no batches left.*[Mm]ake a new one"):
+        source(used)
 
 
 def test_looking_at_it_costs_no_batch():
@@ -162,7 +264,7 @@ def test_weights_are_keras_s(memory):
 
 @pytest.mark.parametrize(
     ("make", "steps", "epochs"),
-    [(Again, None, [0, 1]), (Itself, 2, [0, 1, 2]), (batches, 2, [0, 1, 2])],
+    [(Again, None, [0, 1]), (Body, 2, [0, 1, 2]), (batches, 2, [0, 1, 2])],
 )
 def test_restarts_at_every_step(make, steps, epochs, memory):
     def arguments(seed):

@@ -18,6 +18,7 @@ from keras._tf_keras.keras.preprocessing.image import ImageDataGenerator
 
 import holdfast
 from holdfast.data.drawing import Drawing, isolated
+from holdfast.data.own_state import apart
 from holdfast.data.pydataset import PyDatasetSource
 from holdfast.data.source import Schedule
 from holdfast.errors import PlanError, RunError
@@ -124,6 +125,57 @@ def test_a_batch_is_the_same_wherever_it_is_drawn_from_and_whoever_draws_it(kind
     assert found[0] == found[1]
     assert found[0][0] != found[0][1], "both passes are in the same order"
     assert not workers_left()
+
+
+class Sometimes(Plain):
+    """Draws random numbers in one item, which is neither the first nor the last."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        if index in (3, 4):
+            time.sleep(0.01 * (index - 3))
+            x = x + np.float32(np.random.random())
+        return x, y
+
+
+def test_threads_leave_off_when_an_item_draws_random_numbers():
+    expected = drawn(source(Sometimes(), shuffle=False), 0)
+    made = source(Sometimes(workers=3), shuffle=False)
+    assert not made.sentences()
+    with pytest.warns(UserWarning, match="draws random numbers .* drawn one at a time"):
+        assert drawn(made, 0) == expected
+    assert "one at a time; with use_multiprocessing=True" in "".join(made.sentences())
+    assert drawn(made, 0) == expected
+
+
+def test_threads_draw_only_while_they_are_waited_for():
+    class Counting(Plain):
+        drawing = 0
+
+        def __getitem__(self, index):
+            self.drawing += 1
+            time.sleep(0.01)
+            self.drawing -= 1
+            return super().__getitem__(index)
+
+    dataset = Counting(workers=3)
+    drawing = Drawing(source(dataset), 5)
+    for batch in range(4):
+        with isolated():
+            drawing.seek(0, batch)
+            drawing.draw()
+        assert dataset.drawing == 0
+    drawing.close()
+
+
+def test_a_data_set_taken_apart_shares_nothing_that_its_hooks_change():
+    one = Shuffling()
+    other = apart(one)
+    training, validation = source(one), source(other, shuffle=False)
+    expected = [drawn(source(Shuffling()), 2), drawn(source(Shuffling(), shuffle=False), 1)]
+    assert [drawn(training, 2), drawn(validation, 1)] == expected
+    assert [drawn(training, 2), drawn(validation, 1)] == expected
+    assert one.rows.tolist() != other.rows.tolist()
 
 
 def test_keeping_the_order():

@@ -27,8 +27,9 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from holdfast.data.source import Tree
@@ -61,41 +62,43 @@ class Crew(Protocol):
 
 
 class Threads:
-    """Threads of this process.
+    """Threads of this process, which draw only while they are waited for.
+
+    Whatever they share with this thread, as the global random generators, nobody else uses then.
 
     Args:
         draw: called in them.
         tasks: what to draw, in order; may have no end.
         workers: how many there are.
-        ahead: how many batches may be drawn, or be under way, before they are asked for.
+        ahead: how many batches may be drawn before they are asked for.
     """
 
     def __init__(self, draw: Draw, tasks: Iterable[Task], workers: int, ahead: int) -> None:
         self._draw = draw
         self._tasks = iter(tasks)
-        self._ahead = ahead
+        # As many for each, so that they come to their end together.
+        self._a_round = ahead - ahead % workers or ahead
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="holdfast-data")
         self._drawn: deque[Future[Tree]] = deque()
 
+    @property
+    def ready(self) -> bool:
+        """Whether the next batch is there."""
+        return bool(self._drawn)
+
+    def gather(self) -> None:
+        """Have the next batches drawn, and wait for all of them."""
+        for task in islice(self._tasks, self._a_round):
+            self._drawn.append(self._pool.submit(self._draw, *task))
+        wait(self._drawn)
+
     def draw(self) -> Tree | None:
-        """Return the next batch, or None after the last task."""
-        self._fill()
-        if not self._drawn:
-            return None
-        batch = self._drawn.popleft().result()
-        self._fill()
-        return batch
+        """Return the next batch of those gathered."""
+        return self._drawn.popleft().result() if self._drawn else None
 
     def close(self) -> None:
         """Wait until none of them draws any more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _fill(self) -> None:
-        while len(self._drawn) < self._ahead:
-            task = next(self._tasks, None)
-            if task is None:
-                return
-            self._drawn.append(self._pool.submit(self._draw, *task))
 
 
 class Processes:

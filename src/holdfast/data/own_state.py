@@ -93,6 +93,27 @@ class Kept:
             del attributes[name]
         attributes.update({name: _copied(value) for name, value in self._attributes.items()})
 
+    def is_same(self, other: Kept) -> bool:
+        """Return whether another copy is equal, as far as can be told.
+
+        Random generators count as equal: they are set for each batch. Of what is shared only the
+        type is compared.
+        """
+        return _is_same(self._attributes, other._attributes)
+
+
+def apart(thing: Any) -> Any:
+    """Return another object with copies of the attributes, or the thing itself if it has none.
+
+    What one of the two changes in its own attributes, the other does not see; what `Kept` shares,
+    they share.
+    """
+    if not hasattr(thing, "__dict__") or isinstance(thing, Iterator):
+        return thing
+    other = object.__new__(type(thing))
+    Kept(thing).give_back(other)
+    return other
+
 
 def _attributes(thing: Any) -> dict[str, Any]:
     found: dict[str, Any] = getattr(thing, "__dict__", {})
@@ -175,6 +196,23 @@ def _seed(generator: Any, word: int) -> None:
         generator.state.assign([word & 0x7FFFFFFF, 0])
     else:
         generator.manual_seed(word & 0x7FFFFFFF)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if one is other:
+        return True
+    if isinstance(one, np.ndarray):
+        alike = one.shape == other.shape and one.dtype == other.dtype
+        return alike and one.tobytes() == other.tobytes()
+    if type(one) is dict:
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if type(one) in (list, tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, (bool, int, float, complex, str, bytes, set, np.generic)):
+        return bool(one == other)
+    return True
 
 
 def _copied(value: Any) -> Any:

@@ -13,6 +13,7 @@ kept, and the hooks are called again from there.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,13 +133,7 @@ class PyDatasetSource:
                 "not work in worker processes: its batches are drawn in this process"
             )
         if asked != "alone" and self._way == "alone":
-            told = (
-                f"{self._name} draws random numbers from generators that threads share: its "
-                "batches are drawn one at a time"
-            )
-            if asked == "threads" and can_fork() and not self._computes:
-                told += "; with use_multiprocessing=True they are drawn side by side"
-            found.append(told)
+            found.append(self._one_at_a_time())
         return found
 
     def live(self, epoch: int) -> None:
@@ -185,6 +180,20 @@ class PyDatasetSource:
             return Threads(self.item, tasks, workers, ahead)
         return Processes(self._seeded, tasks, workers, ahead, self._name)
 
+    def gather(self, crew: Threads, number: int, batch: int) -> bool:
+        """Have threads draw from a batch on; return whether any drew a random number.
+
+        Any of them may then have been given it. The random state is set for the batch again.
+        """
+        with self._own.set_by(key(self.seed, number, batch)):
+            before = self._own.state()
+            crew.gather()
+            self._draws_random |= self._own.state() != before
+        if self._draws_random:
+            warnings.warn(self._one_at_a_time(), stacklevel=2)
+            seed_by(self.seed, number, batch)
+        return self._draws_random
+
     def draw(self, number: int, batch: int, index: int) -> Tree:
         """Return a batch, drawn under its random state; the global one is set by the caller."""
         if not self._own:
@@ -225,6 +234,14 @@ class PyDatasetSource:
         if asked == "processes" and can_fork() and not self._computes:
             return asked
         return "alone" if asked == "alone" or self._draws_random else "threads"
+
+    def _one_at_a_time(self) -> str:
+        able = self._asked == "threads" and can_fork() and not self._computes
+        way_out = "; with use_multiprocessing=True they are drawn side by side" if able else ""
+        return (
+            f"{self._name} draws random numbers from generators that threads share: its batches "
+            f"are drawn one at a time{way_out}"
+        )
 
     def _seeded(self, number: int, batch: int, index: int) -> Tree:
         seed_by(self.seed, number, batch)
@@ -288,7 +305,11 @@ class _Pass:
             return None
         if self._batch == self._until:
             self._begin()
-        batch = self._batch
+        batch, crew = self._batch, self._crew
+        if isinstance(crew, Threads) and not crew.ready:
+            useless = self._source.gather(crew, self._number, batch)
+            if useless:
+                self.close()
         if self._crew is not None:
             drawn = self._crew.draw()
         else:

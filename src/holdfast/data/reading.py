@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from holdfast.data.drawing import Drawing, Stopped, isolated
 from holdfast.data.source import BatchSource, State, Tree
@@ -49,7 +50,7 @@ class Reader:
         Raises:
             Stopped: the training was told to stop before the first was reached.
         """
-        self._stand(number, batch)
+        self.stand(number, batch)
         if not self._ready and self._late is None and not self._ended:
             self._draw(1, lambda: True)
             self.ahead(most, going)
@@ -81,8 +82,12 @@ class Reader:
         self._forget(-1, 0)
         self._drawing.close()
 
-    def _stand(self, number: int, batch: int) -> None:
-        """Let go of what comes before a batch; what was read after it stays."""
+    def after(self, count: int) -> list[Tree]:
+        """Return the batches that were read ahead, but for the first `count`."""
+        return list(islice(self._ready, count, None))
+
+    def stand(self, number: int, batch: int) -> None:
+        """Let go of what comes before a batch of a pass; what was read after it stays."""
         if number != self._number or not 0 <= batch - self._first <= len(self._ready):
             self._forget(number, batch)
         while self._first < batch:

@@ -226,11 +226,14 @@ class Drawn:
         self._reader = Reader(source, seed, goes_on=goes_on, stopped=stopped)
         self._room = _DRAWN_BATCHES
         self._block: _Block | None = None
+        self._next: _Block | None = None
 
     def window(self, number: int, batch: int) -> Window | None:
         began = time.perf_counter()
         if self._block is None or not self._block.has(number, batch):
-            # Let go of first: the device holds a block in use and no other.
+            # Let go of first: the device holds the block in use and the one sent ahead.
+            self._block, self._next = self._next, None
+        if self._block is None or not self._block.has(number, batch):
             self._block = None
             until = began + _DRAWN_SECONDS
             found = self._reader.read(
@@ -248,8 +251,14 @@ class Drawn:
         )
 
     def ahead(self, busy: Callable[[], bool]) -> None:
-        if self._block is not None:
-            self._reader.ahead(self._block.count + self._room, busy)
+        block = self._block
+        if block is None or self._next is not None:
+            return
+        self._reader.stand(block.number, block.batch)
+        self._reader.ahead(block.count + self._room, busy)
+        found = self._reader.after(block.count)
+        if len(found) == self._room and len(drawn := _alike(found)) == self._room:
+            self._next = _Block.of(block.number, block.batch + block.count, drawn)
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Batches have no samples that could change places."""
@@ -258,11 +267,11 @@ class Drawn:
         return self._reader.place(number, batch)
 
     def go_on(self, place: State) -> None:
-        self._block = None
+        self._block = self._next = None
         self._reader.go_on(place)
 
     def close(self) -> None:
-        self._block = None
+        self._block = self._next = None
         self._reader.close()
 
 

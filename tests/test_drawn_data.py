@@ -198,6 +198,8 @@ class Counted:
 
     def turn(self, number): ...
 
+    def begins_again(self): ...
+
     def draw(self):
         time.sleep(0.001)
         return X[:4]

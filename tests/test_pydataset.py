@@ -486,20 +486,31 @@ class Traced(Shuffling):
         super().__init__(**options)
         self.folder = folder
 
+    def __len__(self):
+        return 40
+
     def __getitem__(self, index):
         (self.folder / str(os.getpid())).touch()
-        time.sleep(0.01)
-        return super().__getitem__(index)
+        time.sleep(0.002)
+        return super().__getitem__(index % 6)
 
 
-def train(folder, run, options):
-    """A training of 120 steps, in a process of its own."""
+def train(folder, run):
+    """A training of 160 steps, in a process of its own: trained by processes, judged by threads."""
     keras.utils.set_random_seed(3)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    x = Traced(folder, **options)
+    processes, threads = WORKERS[2], WORKERS[1]
     training = holdfast.Run(run)
-    training.fit(model, x, epochs=20, verbose=0, every=holdfast.Every(steps=1))
+    training.fit(
+        model,
+        Traced(folder, **processes),
+        validation_data=Traced(folder, **threads),
+        epochs=4,
+        validation_steps=8,
+        verbose=0,
+        every=holdfast.Every(steps=1),
+    )
     run.with_suffix(".txt").write_text(training.digest())
 
 
@@ -511,8 +522,7 @@ def is_alive(process):
     return state != "Z"
 
 
-@pytest.mark.parametrize("options", WORKERS[1:])
-def test_killed_10_times_no_worker_is_left_and_the_end_is_the_same(options, memory):
+def test_killed_10_times_no_worker_is_left_and_the_end_is_the_same(memory):
     # Imported once, and forked from there: importing takes most of such a short life.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["keras", "jax", "holdfast", "holdfast.training.attempt"])
@@ -523,10 +533,15 @@ def test_killed_10_times_no_worker_is_left_and_the_end_is_the_same(options, memo
     folder.mkdir()
 
     def start(run):
-        child = context.Process(target=train, args=(folder, run, options))
+        child = context.Process(target=train, args=(folder, run))
         child.start()
         return child
 
+    def alive():
+        return {int(path.name) for path in folder.iterdir() if is_alive(path.name)}
+
+    expected = start(whole)
+    expected.join(60)
     training = holdfast.Run(run)
     for _ in range(10):
         before = training.position.total
@@ -539,17 +554,15 @@ def test_killed_10_times_no_worker_is_left_and_the_end_is_the_same(options, memo
         child.join()
         assert child.exitcode == -signal.SIGKILL
         deadline = time.monotonic() + 5
-        while left := [name.name for name in folder.iterdir() if is_alive(name.name)]:
+        while left := alive():
             assert time.monotonic() < deadline, f"left behind: {left}"
             time.sleep(0.01)
-    drew = len(list(folder.iterdir()))
-    assert drew >= (20 if "use_multiprocessing" in options else 10)
-    for path in (run, whole):
-        child = start(path)
-        child.join(60)
-        assert child.exitcode == 0
+    assert len(list(folder.iterdir())) >= 20
+    child = start(run)
+    child.join(60)
+    assert (expected.exitcode, child.exitcode) == (0, 0)
     assert run.with_suffix(".txt").read_text() == whole.with_suffix(".txt").read_text()
-    assert not [name.name for name in folder.iterdir() if is_alive(name.name)]
+    assert not alive()
 
 
 def test_a_profiler_is_left_alone():

@@ -14,6 +14,7 @@ from keras.utils import PyDataset, unpack_x_y_sample_weight
 from holdfast import keras_private
 from holdfast.data.array_kinds import as_arrays
 from holdfast.data.arrays import ArraySource, split
+from holdfast.data.own_state import apart
 from holdfast.data.source import BatchSource, Schedule, Source
 from holdfast.errors import PlanError
 
@@ -72,6 +73,9 @@ def adapt(
         )
     if validation_data is None:
         return train, None
+    if validation_data is x and (isinstance(x, PyDataset) or _is_iterable(x)):
+        # What one of them does to the object would reach the other.
+        validation_data = apart(x)
     size = validation_batch_size or batch_size
     return train, _validation(validation_data, size, validation_steps, seed)
 

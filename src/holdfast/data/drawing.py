@@ -144,6 +144,8 @@ class Drawing:
             first = batch
         elif anchor is not None:
             first, state = anchor.batch, anchor.state
+        if place == "replayed" and (number, batch) != (0, 0):
+            self._source.begins_again()
         for past in range(self._turned, number):
             seed_by(self._seed, past, _BOUNDARY)
             self._source.turn(past)

@@ -74,6 +74,9 @@ class GrainSource:
             stream.go_to(state)
         return stream
 
+    def begins_again(self) -> None:
+        """Nothing: what it gives depends on nothing that was drawn before."""
+
     def turn(self, number: int) -> None:
         """Nothing changes between passes: each is a new iteration, as in Keras."""
 

@@ -204,7 +204,7 @@ def _is_same(one: Any, other: Any) -> bool:
     if one is other:
         return True
     if isinstance(one, np.ndarray):
-        alike = one.shape == other.shape and one.dtype == other.dtype
+        alike: bool = one.shape == other.shape and one.dtype == other.dtype
         return alike and one.tobytes() == other.tobytes()
     if type(one) is dict:
         return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)

@@ -7,8 +7,7 @@ and `own_state`.
 The hooks are called as Keras calls them: `on_epoch_end` and `on_epoch_begin` before the first
 epoch, and both between two epochs. A process that goes on with a later epoch calls them as often
 before it, each under the random state of its epoch, so that a data set which shuffles itself in
-them has the same order again. To go back to an earlier epoch, what the attributes were at first is
-kept, and the hooks are called again from there.
+them has the same order again. To go back, they are called again from what attributes were first.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from holdfast import keras_private
 from holdfast.data.batches import content_sum, described, packed
 from holdfast.data.crew import Crew, Processes, Threads, can_fork, computing
 from holdfast.data.drawing import isolated, key, seed_by
-from holdfast.data.order import order
+from holdfast.data.order import Shuffle, order
 from holdfast.data.own_state import Kept, OwnRandom
 from holdfast.data.source import Place, Schedule, State, Tree
 from holdfast.errors import PlanError
@@ -80,6 +79,9 @@ class PyDatasetSource:
         if self._specimen is None:
             self.specimen()
         return _Pass(self, number, batch)
+
+    def begins_again(self) -> None:
+        """Nothing: what it gives depends on nothing that was drawn before."""
 
     def turn(self, number: int) -> None:
         """Nothing: the hooks that stand between two epochs are called when a batch is drawn."""
@@ -166,10 +168,9 @@ class PyDatasetSource:
 
     def order(self, number: int) -> Any | None:
         """Return the indices of pass `number` in order, or None where it has no end."""
-        batches = self._batches()
-        if batches is None:
-            return None
-        return order(batches, 1, "samples" if self._shuffles else "none", self.seed, number)
+        count = self._batches()
+        kind: Shuffle = "samples" if self._shuffles else "none"
+        return None if count is None else order(count, 1, kind, self.seed, number)
 
     def crew(self, tasks: Iterator[tuple[int, int, int]]) -> Crew | None:
         """Return the workers that draw some batches, or None where nobody draws ahead."""
@@ -180,11 +181,13 @@ class PyDatasetSource:
             return Threads(self.item, tasks, workers, ahead)
         return Processes(self._seeded, tasks, workers, ahead, self._name)
 
-    def gather(self, crew: Threads, number: int, batch: int) -> bool:
+    def gather(self, crew: Crew | None, number: int, batch: int) -> bool:
         """Have threads draw from a batch on; return whether any drew a random number.
 
         Any of them may then have been given it. The random state is set for the batch again.
         """
+        if not isinstance(crew, Threads) or crew.ready:
+            return False
         with self._own.set_by(key(self.seed, number, batch)):
             before = self._own.state()
             crew.gather()
@@ -196,8 +199,6 @@ class PyDatasetSource:
 
     def draw(self, number: int, batch: int, index: int) -> Tree:
         """Return a batch, drawn under its random state; the global one is set by the caller."""
-        if not self._own:
-            return self.item(number, batch, index)
         with self._own.set_by(key(self.seed, number, batch)):
             return self.item(number, batch, index)
 
@@ -264,10 +265,10 @@ class PyDatasetSource:
 
     def _batches(self) -> int | None:
         try:
-            batches = self._x.num_batches
+            count = self._x.num_batches
         except NotImplementedError as error:
             raise PlanError(f"{self._name} does not say how long it is: {error}") from error
-        return None if batches is None else int(batches)
+        return None if count is None else int(count)
 
     def _weighted(self, batch: Any) -> Any:
         """Return a batch with weights for its samples by their class, where they are asked for."""
@@ -305,11 +306,9 @@ class _Pass:
             return None
         if self._batch == self._until:
             self._begin()
-        batch, crew = self._batch, self._crew
-        if isinstance(crew, Threads) and not crew.ready:
-            useless = self._source.gather(crew, self._number, batch)
-            if useless:
-                self.close()
+        batch = self._batch
+        if self._source.gather(self._crew, self._number, batch):
+            self.close()  # what it drew is worth nothing
         if self._crew is not None:
             drawn = self._crew.draw()
         else:
@@ -319,7 +318,6 @@ class _Pass:
 
     def state(self) -> State:
         """Nothing: a batch is found by its number."""
-        return None
 
     def close(self) -> None:
         """Let go of the workers."""

@@ -104,6 +104,14 @@ class BatchSource(Protocol):
         """
         ...
 
+    def begins_again(self) -> None:
+        """Called where batches are to be skipped that were trained on before. Of `replayed` ones.
+
+        Raises:
+            RunError: its first batch is another one than the training's was.
+        """
+        ...
+
     def turn(self, number: int) -> None:
         """Pass `number` is over: change what changes between passes.
 

@@ -91,6 +91,9 @@ class TfDataSource:
             return self._begun(number)
         return self._iterate()
 
+    def begins_again(self) -> None:
+        """Nothing: what it gives depends on nothing that was drawn before."""
+
     def turn(self, number: int) -> None:
         """Nothing is to be done: `open` knows how often a dataset has shuffled."""
 

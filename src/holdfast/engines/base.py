@@ -69,6 +69,9 @@ class Engine(Protocol):
         """Have the training batch of a position ready; returns whether there is one.
 
         What is wrong with it is raised here, before hooks hear of its step.
+
+        Raises:
+            Stopped: the training was told to stop on a long way there.
         """
         ...
 

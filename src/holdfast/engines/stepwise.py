@@ -7,7 +7,6 @@ beside this one. On JAX, `fused` is both engines.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -150,9 +149,7 @@ class StepwiseEngine:
         """Have the training batch of a position ready; returns whether there is one."""
         if isinstance(self._source, SampleSource):
             return True
-        with contextlib.suppress(Stopped):
-            return self._train.get(*self._source.schedule.locate(epoch, step)) is not None
-        return True
+        return self._train.get(*self._source.schedule.locate(epoch, step)) is not None
 
     def reorder(self, reshuffles: Sequence[Reshuffle]) -> None:
         """Take training samples in another order from now on, where they have indices."""

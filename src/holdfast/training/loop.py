@@ -20,6 +20,7 @@ from holdfast import keras_private
 from holdfast.callbacks.history import History
 from holdfast.callbacks.hosted import hosted
 from holdfast.callbacks.rollback import Rollback, Trouble
+from holdfast.data.drawing import Stopped
 from holdfast.data.order import Reshuffle
 from holdfast.data.source import SampleSource
 from holdfast.engines.base import Engine, Logs, Stretch
@@ -167,8 +168,11 @@ class Loop:
             number, _ = source.schedule.locate(epoch, 0)
             if number > 0 and source.once:
                 break
-            if self._engine.fetch(epoch, 0):
-                return True
+            try:
+                if self._engine.fetch(epoch, 0):
+                    return True
+            except Stopped:
+                self._look(epoch_end=True)
         warnings.warn(
             f"x is {source.kind}, which ended after {source.schedule.batches} batches: the "
             f"training ends after epoch {epoch} of {self._plan.epochs}. To go through it again in "
@@ -239,7 +243,10 @@ class Loop:
         if steps is not None:
             count = min(count, steps - first)
         if self._looks:
-            self._engine.fetch(self.position.epoch, first)
+            try:
+                self._engine.fetch(self.position.epoch, first)
+            except Stopped:
+                return Stretch({}, 0, False, 0.0), None
             self._hooking = True
             self._callbacks.on_train_batch_begin(first)
         with self._train_stretch.timing(count):
@@ -413,6 +420,8 @@ class Loop:
     def _end(self) -> None:
         self._engine.attach()
         self._keeper.save(self._hold, epoch_end=True)
+        # From here on the state is what the training returns, and none to go on from.
+        self._hooking = True
         with self._hooks():
             if self._plan.epochs > 0:
                 self._model.optimizer.finalize_variable_values(self._model.trainable_weights)

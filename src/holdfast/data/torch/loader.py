@@ -81,6 +81,9 @@ class LoaderSource:
             return Fetched(self._fetching, self._begin(number, batch)(), number, batch)
         return self._iterated(number, batch, state)
 
+    def begins_again(self) -> None:
+        """Nothing: what it gives depends on nothing that was drawn before."""
+
     def turn(self, number: int) -> None:
         """Pass `number` is over: a sampler that remembers passes goes through it."""
         if self._order is not None:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -60,3 +61,14 @@ def expected(tmp_path_factory):
     from tiny_training import oracle
 
     return oracle(tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.fixture
+def heeding():
+    """Signals reach what is started, though the tests may run where they are ignored (nohup)."""
+    before = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGINT)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

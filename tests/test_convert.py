@@ -236,7 +236,7 @@ def test_what_goes_wrong_is_said_in_a_line(tmp_path: Path) -> None:
     assert (tmp_path / "old.h5").read_text() == "old"
 
 
-def test_an_interruption_leaves_what_was_there(tmp_path: Path) -> None:
+def test_an_interruption_leaves_what_was_there(heeding: None, tmp_path: Path) -> None:
     (tmp_path / "old.h5").write_text("old")
     process = holdfast_convert(OLD, tmp_path / "old.h5")
     while process.poll() is None and names(tmp_path) == ["old.h5"]:

@@ -300,17 +300,6 @@ def test_a_program_that_dies_is_started_again(tmp_path):
     assert err == said
 
 
-@pytest.fixture
-def heeding():
-    """Signals reach what is started, though the tests may run where they are ignored (nohup)."""
-    before = {
-        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGINT)
-    }
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_stops_the_program_well_and_for_good(number, heeding, tmp_path):
     process = supervised(tmp_path, "it", "wait,0", 3)

@@ -35,7 +35,8 @@ def build_model(
     if config is None:
         raise StoreError(
             f"{layout.root} does not hold its model's configuration: Keras could not serialize "
-            "it. Build the model yourself and call load_weights(model)."
+            "it, or it has PyTorch modules, which would be pickled. Build the model yourself and "
+            "call load_weights(model)."
         )
     given = allowed.custom(custom_objects)
     allowed.check(config, layout.root, given)

@@ -10,7 +10,7 @@ TORCH := .venv-torch
 TENSORFLOW := .venv-tensorflow
 PIP := -m pip install --quiet --disable-pip-version-check
 # What is tested on PyTorch and TensorFlow as on JAX: engines, sources, callbacks, going on.
-ANYWHERE := tests/backends tests/test_drawn_data.py tests/test_exact.py
+ANYWHERE := tests/backends tests/test_drawn_data.py
 # What of it needs these libraries on JAX too.
 ON_JAX := tests/backends/test_across_backends.py tests/backends/test_array_kinds.py
 
@@ -40,7 +40,7 @@ $(TENSORFLOW)/.installed: pyproject.toml
 	touch $@
 
 test-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed
-	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(TORCH)/bin/python -m pytest -n 2 $(ANYWHERE)
+	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(TORCH)/bin/python -m pytest -n 2 $(ANYWHERE) tests/test_exact.py
 	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python -m pytest -n 2 $(ANYWHERE)
 	KERAS_BACKEND=jax OMP_NUM_THREADS=1 $(TORCH)/bin/python -m pytest -n 2 $(ON_JAX) tests/backends/test_torch_loader.py
 	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 $(ON_JAX) tests/backends/test_tfdata.py

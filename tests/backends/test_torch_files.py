@@ -261,5 +261,5 @@ def test_weights_of_a_run_with_modules(memory):
         other = wrapping()
         holdfast.load_weights(other, memory / name)
         same(everything(other)[:count], everything(model)[:count])
-        with pytest.raises(errors.HoldfastError, match="[Bb]uild the model"):
+        with pytest.raises(errors.HoldfastError, match=r"[Bb]uild the model"):
             holdfast.load_model(memory / name)

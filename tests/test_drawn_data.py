@@ -229,3 +229,35 @@ def test_states_of_a_source_do_not_fill_the_memory(monkeypatch):
     assert anchors[0] == 0
     assert anchors[-1] > 150, "the place is far from a state"
     assert len(drawing._anchors) <= 32
+
+
+def test_many_blocks_one_after_the_other(tmp_path):
+    """More batches than two blocks have room for: some are sent to the device ahead."""
+    random = np.random.default_rng(6)
+    x, y = random.normal(size=(800, 6)).astype("float32"), random.integers(0, 2, 800)
+
+    def batches(count=400, then=None):
+        for index in range(count):
+            yield x[2 * index : 2 * index + 2], y[2 * index : 2 * index + 2]
+        if then is not None:
+            raise then
+
+    def wide():
+        keras.utils.set_random_seed(1)
+        layers = [keras.layers.Dense(600, activation="relu") for _ in range(2)]
+        model = keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(2, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    told = {"epochs": 1, "verbose": 0}
+    whole, stopped = holdfast.Run(tmp_path / "whole"), holdfast.Run(tmp_path / "stopped")
+    drawn, sliced = wide(), wide()
+    whole.fit(drawn, batches(), **told)
+    with pytest.raises(OSError, match="gone"):
+        stopped.fit(wide(), batches(230, OSError("gone")), **told)
+    assert stopped.position.total == 230
+    stopped.fit(wide(), batches(), **told)
+    assert stopped.digest() == whole.digest()
+    sliced.fit(x, y, batch_size=2, shuffle=False, **told)
+    for ours, theirs in zip(drawn.get_weights(), sliced.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

@@ -20,6 +20,8 @@ from holdfast.errors import PlanError, UnsupportedError
 def packed(batch: Any, kind: str) -> Tree:
     """Return a batch as Keras's steps take it: `x`, `(x,)`, `(x, y)` or `(x, y, weights)`.
 
+    Its arrays are copies, which nobody else writes to.
+
     Args:
         batch: as the user's data gives it: a tuple or list of at most three, a dict or an array;
             its arrays of numpy or any backend.

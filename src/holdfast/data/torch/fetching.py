@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-import numpy as np
 import torch
-from keras import tree
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from holdfast.data import batches
 from holdfast.data.drawing import key
@@ -41,9 +39,6 @@ class Fetching:
         self._dataset: Any = loader.dataset
         self._collate: Any = loader.collate_fn
         self._batched = loader.batch_sampler is not None
-        self._fresh = bool(loader.num_workers) or (
-            self._batched and loader.collate_fn is default_collate
-        )
         others = [loader.sampler, loader.batch_sampler, loader.generator] if with_samplers else []
         self._own = own_random(self._dataset, self._collate, *others)
         self._seed = seed
@@ -62,9 +57,7 @@ class Fetching:
 
     def packed(self, batch: Any) -> Tree:
         """Return a batch as numpy arrays that nobody else writes to."""
-        whole = batches.packed(batch, self.what)
-        # What the user's own code returns it may fill again for the next batch.
-        return whole if self._fresh else tree.map_structure(np.copy, whole, none_is_leaf=False)
+        return batches.packed(batch, self.what)
 
     def set_own_random(self, number: int, batch: int) -> None:
         """Set the data's own random generators as the global ones are set."""

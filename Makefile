@@ -14,7 +14,7 @@ ANYWHERE := tests/backends tests/test_drawn_data.py
 # What of it needs these libraries on JAX too.
 ON_JAX := tests/backends/test_across_backends.py tests/backends/test_array_kinds.py
 
-.PHONY: demo test test-backends test-corpus test-legacy test-turns check format bench bench-backends fuzz soak clean
+.PHONY: demo test test-backends test-judging test-corpus test-legacy test-turns check format bench bench-backends bench-judging fuzz soak clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -36,7 +36,7 @@ $(TORCH)/.installed: pyproject.toml
 
 $(TENSORFLOW)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(TENSORFLOW)
-	$(TENSORFLOW)/bin/python $(PIP) --editable '.[dev,tensorflow]'
+	$(TENSORFLOW)/bin/python $(PIP) --editable '.[dev-judging,tensorflow]'
 	touch $@
 
 test-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed
@@ -44,6 +44,10 @@ test-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed
 	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python -m pytest -n 2 $(ANYWHERE)
 	KERAS_BACKEND=jax OMP_NUM_THREADS=1 $(TORCH)/bin/python -m pytest -n 2 $(ON_JAX) tests/backends/test_torch_loader.py
 	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 $(ON_JAX) tests/backends/test_tfdata.py
+
+# Exported, run in each runtime, served, tried in a browser (Chromium, where it is installed).
+test-judging: $(TENSORFLOW)/.installed
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 --dist loadfile tests/judging
 
 $(LEGACY)/.installed:
 	$(LEGACY_PYTHON) -m venv $(LEGACY)
@@ -58,7 +62,7 @@ test-corpus: $(BIN)/.installed
 
 # What make test does by turns, all of it.
 test-turns: $(BIN)/.installed
-	HOLDFAST_PROGRAMS=all HOLDFAST_CUTS=all $(BIN)/python -m pytest tests/test_old_programs.py tests/test_power_cut.py
+	HOLDFAST_PROGRAMS=all HOLDFAST_CUTS=all $(BIN)/python -m pytest tests/test_old_programs.py tests/test_old_lesson.py tests/test_power_cut.py
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .
@@ -79,6 +83,12 @@ bench: $(BIN)/.installed
 	$(BIN)/python bench/kills.py
 	$(BIN)/python bench/formats.py
 	$(BIN)/python bench/programs.py
+
+# What judges, against Keras and the bare runtimes; what serves, against a bare endpoint.
+bench-judging: $(TENSORFLOW)/.installed
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/judge.py
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/serve.py
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/load.py
 
 # The same with PyTorch's data, and on the other backends.
 bench-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed

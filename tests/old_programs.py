@@ -140,14 +140,14 @@ def seeded(folder, other, program):
     return folder
 
 
-def killed_as_not_killed(program, tmp_path):
+def killed_as_not_killed(program, tmp_path, kills=KILLS):
     """Run a program in peace and then through its kills; returns the directory of the latter."""
     peace = tmp_path / "peace"
     began = time.monotonic()
     expected, _ = finish(peace, program)
     life = time.monotonic() - began
     war = seeded(tmp_path / "war", peace, program)
-    kill_many(war, program, life)
+    kill_many(war, program, life, kills)
     found, _ = finish(war, program)
     assert expected
     assert found == expected

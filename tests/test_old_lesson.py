@@ -1,17 +1,21 @@
 """A whole lesson, with seven calls of fit: killed, it goes on in the right one."""
 
+import os
 import shutil
 
 import pytest
-from old_programs import PROGRAMS, finish, killed_as_not_killed, runs, without_tensorflow
+from old_programs import KILLS, PROGRAMS, finish, killed_as_not_killed, runs, without_tensorflow
 
 pytestmark = without_tensorflow
+
+# It is a long program: a third of the kills, all of them with HOLDFAST_PROGRAMS=all.
+FEW = KILLS if os.environ.get("HOLDFAST_PROGRAMS") == "all" else KILLS // 3
 
 
 @pytest.fixture(scope="module")
 def lesson(tmp_path_factory):
     """A directory in which the whole lesson was killed again and again, and came to its end."""
-    folder = killed_as_not_killed("e_lesson", tmp_path_factory.mktemp("lesson"))
+    folder = killed_as_not_killed("e_lesson", tmp_path_factory.mktemp("lesson"), FEW)
     assert len(runs(folder, "e_lesson")) == 7
     return folder
 

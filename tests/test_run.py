@@ -329,6 +329,7 @@ def test_the_public_names():
         "disable",
         "enable",
         "errors",
+        "export",
         "fit",
         "load_model",
         "load_weights",

@@ -7,6 +7,7 @@ they mean to the modules that ask.
 | --- | --- |
 | HOLDFAST_CACHE | directory for compiled programs; `none` keeps none; default: the user's |
 | HOLDFAST_DEVICE_DATA | most bytes of training data held on the device; default: a quarter |
+| HOLDFAST_TOKEN | what `holdfast serve` asks of requests, as `Authorization: Bearer TOKEN` |
 | HOLDFAST_DISK | what a test does to the disk (`store/faults.py`); of no use to anyone else |
 """
 
@@ -53,6 +54,16 @@ def device_data_limit() -> int | None:
     if not text.isdecimal():
         raise PlanError(f"HOLDFAST_DEVICE_DATA must be a number of bytes, found {text!r}")
     return int(text)
+
+
+def token() -> str | None:
+    """Return what requests to a server must bring, or None."""
+    text = os.environ.get("HOLDFAST_TOKEN", "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isprintable()):
+        raise PlanError("HOLDFAST_TOKEN must be letters and signs of ASCII, as HTTP's headers take")
+    return text
 
 
 def disk_faults() -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ def convert(
         raise FormatError("a run holds a model, and the weights alone were asked for")
     ending = writing.weights_format if weights_only else writing.model_format
     form = to or ending(target)
-    _check_target(source, target, form)
+    check_target(source, target, form)
     model = load(source)
     files.make_directory(target.absolute().parent)
     with tempfile.TemporaryDirectory(prefix=".converting-", dir=target.absolute().parent) as folder:
@@ -83,7 +83,7 @@ def convert(
         else:
             again = load(aside)
         try:
-            gap = _compare(model, again, outputs=not weights_only)
+            gap = compare(model, again, outputs=not weights_only)
         except FormatError as error:
             raise FormatError(
                 f"{source} and what {form} makes of it are not the same: {error}. "
@@ -97,7 +97,7 @@ def convert(
     return Proof(form, len(model.weights), gap, kept)
 
 
-def _check_target(source: Path, target: Path, form: str) -> None:
+def check_target(source: Path | None, target: Path, form: str) -> None:
     """Refuse what cannot be replaced by a file, before any work.
 
     Raises:
@@ -108,7 +108,7 @@ def _check_target(source: Path, target: Path, form: str) -> None:
         raise MissingExtraError("TensorFlow", "tensorflow", f"writing a SavedModel to {target}")
     if not target.exists():
         return
-    if source.exists() and source.samefile(target):
+    if source is not None and source.exists() and source.samefile(target):
         raise FormatError(f"{source} cannot be converted into itself; choose another name")
     if form in _FOLDERS:
         if not target.is_dir() or any(target.iterdir()):
@@ -128,7 +128,7 @@ def _write(model: Any, path: Path, form: str, weights_only: bool) -> None:
         writing.save_model(model, path, form)
 
 
-def _compare(model: Any, again: Any, *, outputs: bool) -> float | None:
+def compare(model: Any, again: Any, *, outputs: bool) -> float | None:
     """Compare every array, bit for bit, and what comes out for random inputs.
 
     Returns:
@@ -171,7 +171,8 @@ def _compare_outputs(model: Any, again: Any) -> float | None:
         except Exception:
             continue  # an input of that length is not for this model
         after = keras.tree.flatten(again(inputs, training=False))
-        gaps = [_gap(_array(was), _array(now)) for was, now in zip(before, after, strict=True)]
+        pairs = zip(before, after, strict=True)
+        gaps = [difference(_array(was), _array(now)) for was, now in pairs]
         for number, gap in enumerate(gaps):
             if not gap <= _TOLERANCE:
                 raise FormatError(f"output {number} differs by {gap:.2g} on the same random input")
@@ -179,7 +180,11 @@ def _compare_outputs(model: Any, again: Any) -> float | None:
     return None
 
 
-def _gap(was: NDArray[Any], now: NDArray[Any]) -> float:
+def difference(was: NDArray[Any], now: NDArray[Any]) -> float:
+    """Return the largest difference of two arrays, relative where they are larger than 1.
+
+    It is infinite where they differ in shape, or in what is no number.
+    """
     if was.shape != now.shape:
         return float("inf")
     if was.dtype.kind not in "fiub" and was.dtype.name != "bfloat16":

@@ -18,7 +18,9 @@
     ├── FormatError             a model's file is not sound, safe or known (also a ValueError)
     │   ├── CustomObjectError   it has a part that only `custom_objects` can give
     │   ├── MismatchError       its arrays are not those of the model
-    │   └── NotThereError       there is no such file (also a FileNotFoundError)
+    │   ├── NotThereError       there is no such file (also a FileNotFoundError)
+    │   └── ExportError         what was exported cannot be made, or computes something else
+    ├── InputError              what a model was given to judge is not what it takes (also a ValueError)
     └── MissingExtraError       an optional dependency is not installed (also an ImportError)
 
     Interrupted                 outside the tree: a SystemExit, so that `except Exception` lets
@@ -31,7 +33,7 @@ Owns the tree and the wording of suggestions. Imports nothing of Holdfast.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class HoldfastError(Exception):
@@ -138,6 +140,21 @@ class MismatchError(FormatError):
 
 class NotThereError(FormatError, FileNotFoundError):
     """There is no file of a model at the path."""
+
+
+class ExportError(FormatError):
+    """A model cannot be had in a format, or computes something else there.
+
+    `differences` has the largest difference of each output by its name, where they were compared.
+    """
+
+    def __init__(self, message: str, differences: Mapping[str, float] | None = None) -> None:
+        self.differences = dict(differences or {})
+        super().__init__(message)
+
+
+class InputError(HoldfastError, ValueError):
+    """What a model was given to judge is not what its signature says it takes."""
 
 
 class MissingExtraError(HoldfastError, ImportError):

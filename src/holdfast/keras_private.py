@@ -33,7 +33,7 @@
 | the objects of a `custom_object_scope` | what a configuration may name |
 | `MeanMetricWrapper._fn` | a program's own function among the metrics |
 | `Distribution._is_multi_process` | whether one process has all of the devices |
-| `module_utils.tensorflow` | Keras finds out once whether there is TensorFlow |
+| `module_utils.tensorflow` | Keras finds out once whether there is TensorFlow; saving imports it |
 
 Owns nothing else. Imports Keras: import this module where it is used.
 """
@@ -113,6 +113,7 @@ __all__ = [
     "to_snake_case",
     "value_for",
     "weights_in_hdf5",
+    "without_tensorflow",
 ]
 
 LOGS = (python_utils, "pythonify_logs")
@@ -333,6 +334,19 @@ def finds_tensorflow() -> bool:
     return bool(module_utils.tensorflow.available)
 
 
+@contextlib.contextmanager
+def without_tensorflow() -> Iterator[None]:
+    """Let Keras not import TensorFlow within, where nobody has: a model can have nothing of it."""
+    lazy = module_utils.tensorflow
+    before = lazy._available
+    if before is None and "tensorflow" not in sys.modules:
+        lazy._available = False
+    try:
+        yield
+    finally:
+        lazy._available = before
+
+
 def get_global_seed_generator() -> Any | None:
     """Return Keras's global seed generator, or None where none was needed yet."""
     return global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
@@ -355,3 +369,9 @@ def start_with(variable: Any, array: Any) -> None:
 def weighted_by_class(dataset: Any, class_weight: dict[int, float]) -> Any:
     """Return a tf.data.Dataset with the weights of its samples by class."""
     return dataset.map(make_class_weight_map_fn(class_weight))
+
+
+def made_by(tensor: Any) -> str | None:
+    """Return the name of the layer that a model's symbolic input or output is from."""
+    history = getattr(tensor, "_keras_history", None)
+    return None if history is None else str(history.operation.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,8 +26,9 @@ from holdfast.errors import (
 )
 from holdfast.events import AttemptStarted, Failed, Finished, Stopped
 from holdfast.history import Curves
-from holdfast.store import journal, lock, retention
+from holdfast.store import description, journal, lock, retention
 from holdfast.store.checkpoints import load_manifest, load_newest, settle
+from holdfast.store.description import Description
 from holdfast.store.identity import Identity, load_identity, run_id
 from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
@@ -86,7 +87,8 @@ class Standing:
 
 
 class Run:
-    """A training that cannot be lost. It is a directory; nothing is made there before `fit`.
+    """A training that cannot be lost. It is a directory; nothing is made there before `fit`, or
+    `describe`.
 
     Args:
         path: of the directory.
@@ -238,6 +240,51 @@ class Run:
             take_over=take_over,
             interruption=interruption,
         )
+
+    def describe(
+        self, classes: Sequence[str] | None = None, inputs: Mapping[str, str] | None = None
+    ) -> None:
+        """Tell what the model's outputs and inputs mean, for those who will judge with it.
+
+        It is kept in the run, shown by what judges with it, and goes along into what is exported.
+        Call it at any time, before `fit` too. What is not given stays as it was told before.
+
+        Args:
+            classes: the names of the classes, in the order of the model's output.
+            inputs: what each input means, in words, by its name.
+
+        Raises:
+            RunError: a name is no text, or is there twice; or the directory cannot be written to.
+
+        Example:
+            `run.describe(classes=["cat", "dog"], inputs={"image": "a photo, 0 to 255"})`
+        """
+        try:
+            told = description.load(self._layout)
+        except DamagedError:
+            told = Description()
+        new = replace(
+            told,
+            classes=told.classes if classes is None else _class_names(classes),
+            inputs=told.inputs if inputs is None else _meanings(inputs),
+        )
+        if new == told and self._layout.description.exists():
+            return
+        try:
+            description.write(self._layout, new)
+        except OSError as error:
+            raise RunError(
+                f"cannot write {self._layout.description}: {error.strerror or error}"
+            ) from error
+
+    def description(self) -> Description:
+        """Return what was told by `describe`; empty where nobody told anything.
+
+        Raises:
+            DamagedError: it is not what was written; `describe` writes it anew.
+            NewerFormatError: a newer Holdfast wrote it.
+        """
+        return description.load(self._layout)
 
     @property
     def status(self) -> Status:
@@ -513,6 +560,30 @@ class Run:
                 f"there are 'last', 'best' and the steps {steps or '(none)'}"
             )
         return found[-1]
+
+
+def _class_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of classes, if they are some."""
+    names = (classes,) if isinstance(classes, str) else tuple(classes)
+    if len(names) == 1:
+        raise RunError(f"classes: expected a list of at least two names, found {classes!r}")
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise RunError(f"classes: expected texts, found {name!r}")
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise RunError(f"classes: {double!r} is there twice")
+    return names
+
+
+def _meanings(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return what inputs mean, if that is said by name."""
+    if not isinstance(inputs, Mapping):
+        raise RunError(f"inputs: expected a dict of words by the inputs' names, found {inputs!r}")
+    for name, meaning in inputs.items():
+        if not isinstance(name, str) or not isinstance(meaning, str):
+            raise RunError(f"inputs: expected a text for each name, found {name!r}: {meaning!r}")
+    return dict(inputs)
 
 
 def _end(record: journal.Record) -> Status:

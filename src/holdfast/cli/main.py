@@ -15,7 +15,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from holdfast.cli import convert, inspect, inspect_file, output, picture, prune, run
+from holdfast.cli import (
+    convert,
+    export,
+    inspect,
+    inspect_file,
+    output,
+    picture,
+    predict,
+    prune,
+    run,
+    serve,
+)
 from holdfast.errors import HoldfastError
 
 app = typer.Typer(
@@ -36,6 +47,9 @@ for _verb in (
     prune.prune,
     inspect_file.inspect,
     convert.convert,
+    export.export,
+    predict.predict,
+    serve.serve,
 ):
     app.command()(_verb)
 

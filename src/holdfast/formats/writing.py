@@ -216,6 +216,11 @@ def _export(model: Any, path: Path) -> None:
 
 def _export_to(model: Any, folder: Path) -> None:
     model.export(folder, format="tf_saved_model", verbose=False)
+    settle_tree(folder)
+
+
+def settle_tree(folder: Path) -> None:
+    """Make the files in a directory, which another library has written, and their names durable."""
     for root, _, names in os.walk(folder, topdown=False):
         for name in names:
             files.settle(Path(root, name))

@@ -2,6 +2,7 @@
 
     RUN/
       run.json                              who this is; written once
+      about.json                            what people told of it
       journal.jsonl                         what happened
       lock                                  the one writer
       packs/<step>-<random>.safetensors     immutable arrays
@@ -45,6 +46,10 @@ class Layout:
     @property
     def identity(self) -> Path:
         return self.root / "run.json"
+
+    @property
+    def description(self) -> Path:
+        return self.root / "about.json"
 
     @property
     def journal(self) -> Path:

@@ -19,7 +19,7 @@ import numpy as np
 from holdfast.errors import ANEW, DamagedError, NoCheckpointError, PlanChangedError, RunError
 from holdfast.events import CheckpointCommitted
 from holdfast.state.values import from_array
-from holdfast.store import files, journal
+from holdfast.store import description, files, journal
 from holdfast.store.checkpoints import load_newest, settle
 from holdfast.store.identity import begin as make_run
 from holdfast.store.identity import load_identity
@@ -74,6 +74,7 @@ def writing(layout: Layout, fresh: bool, take_over: bool, reporter: Reporter) ->
                 lock.release()
                 files.make_directory(layout.root)
                 lock = Lock(layout.lock)
+                description.take_along(Layout(aside), layout)
         yield
     finally:
         lock.release()
@@ -97,7 +98,13 @@ def _check_place(layout: Layout) -> None:
     if root.exists() and not root.is_dir():
         raise RunError(f"{root} is a file; expected a directory for the run, or none yet")
     if root.is_dir() and not is_run(root):
-        own = {layout.lock, layout.journal, layout.packs, layout.checkpoints}
+        own = {
+            layout.description,
+            layout.lock,
+            layout.journal,
+            layout.packs,
+            layout.checkpoints,
+        }
         other = next((p for p in root.iterdir() if p not in own and p.suffix != ".tmp"), None)
         if other is not None:
             raise RunError(

@@ -1,0 +1,1 @@
+"""Models written for other runtimes, run there, and compared before they get their names."""

@@ -1,0 +1,1 @@
+"""Outputs for whole files of inputs, a part at a time."""

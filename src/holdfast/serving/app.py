@@ -1,0 +1,383 @@
+"""The server's paths: what is answered to whom, as an ASGI application.
+
+Owns paths, methods, statuses and headers. Leaves what requests and answers say to `protocol`,
+`people`, `answers`, `metadata` and `openapi`, reading bodies to `body`, judging to `batching`, and
+connections to `server`. Nothing in an answer tells of this machine: what went wrong is in the log,
+by an id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from holdfast.errors import InputError, did_you_mean
+from holdfast.judge.signature import Feed
+from holdfast.serving import answers, metadata, metrics, openapi, page, people, protocol
+from holdfast.serving.access import Access
+from holdfast.serving.batching import Answer, Batcher, Limits
+from holdfast.serving.body import GoneError, Receive, Room, read
+from holdfast.serving.refusal import RequestError
+from holdfast.serving.served import Served
+from holdfast.types import Json
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_JSON = "application/json"
+_BYTES = "application/octet-stream"
+_LENGTH = b"inference-header-content-length"
+_OF_VERSION = re.compile(r"/v2/models/([^/]+)/versions/([^/]+)(/[a-z]+)?")
+_OF_MODEL = re.compile(r"/v2/models/([^/]+)(/.*)?")
+_log = logging.getLogger("holdfast.serving")
+
+
+class Response(NamedTuple):
+    """An answer."""
+
+    body: bytes
+    kind: str = _JSON
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+@dataclass(slots=True)
+class Request:
+    """A request, as its path's function takes it.
+
+    Args:
+        headers: by their names in small letters.
+        receive: gives the body.
+        path: as it was asked for.
+        version: that its path names.
+    """
+
+    headers: Mapping[bytes, bytes]
+    receive: Receive
+    path: str
+    version: str | None = None
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What is answered at a path.
+
+    Args:
+        label: the path's pattern, as the metrics have it.
+        handlers: by method.
+        free: whether no token is needed.
+    """
+
+    label: str
+    handlers: Mapping[str, Handler]
+    free: bool = False
+
+
+class App:
+    """The application. Belongs to one event loop.
+
+    Args:
+        served: the model.
+        access: who may ask.
+        limits: of what waits.
+        most_body: bytes of a request.
+    """
+
+    def __init__(self, served: Served, access: Access, limits: Limits, most_body: int) -> None:
+        self.draining = False
+        self._access = access
+        self._limits = limits
+        self._most_body = most_body
+        self._room = Room(max(limits.bytes, most_body))
+        self._metrics = metrics.Metrics(lambda: self._batcher.waiting)
+        self._metrics.model(served.name, served.version)
+        self._batcher = Batcher(served, limits, self._metrics.batch)
+        self._routes = self._all_routes(served.name)
+        self._nowhere = _Route("other", {})
+
+    @property
+    def served(self) -> Served:
+        """The model that answers now."""
+        return self._batcher.served
+
+    def swap(self, served: Served) -> None:
+        """Answer with another version from the next batch on."""
+        self._metrics.model(served.name, served.version, swapped=True)
+        self._batcher.swap(served)
+
+    async def close(self) -> None:
+        """Wait for what is being judged."""
+        await self._batcher.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI has it."""
+        began = time.perf_counter()
+        path: str = scope["path"]
+        headers = dict(scope["headers"])
+        route, version = self._route(path)
+        try:
+            self._access.check_name(headers)
+            if not route.free:
+                self._access.check_token(headers)
+            handler = self._handler(route, scope["method"], path)
+            response = await handler(Request(headers, receive, path, version))
+        except RequestError as error:
+            response = Response(error.body(), _JSON, error.status, error.headers)
+        except GoneError:
+            self._metrics.answered(route.label, 499, time.perf_counter() - began)
+            return
+        except Exception:
+            response = _broken()
+        await self._send(response, send)
+        self._metrics.answered(route.label, response.status, time.perf_counter() - began)
+
+    async def _send(self, response: Response, send: Send) -> None:
+        headers = [
+            (b"content-type", response.kind.encode()),
+            (b"content-length", b"%d" % len(response.body)),
+        ]
+        for name, value in response.headers.items():
+            headers.append((name.lower().encode(), value.encode()))
+        if self.draining and "Connection" not in response.headers:
+            headers.append((b"connection", b"close"))
+        start = {"type": "http.response.start", "status": response.status, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": response.body})
+
+    def _route(self, path: str) -> tuple[_Route, str | None]:
+        """Return what is at a path, and the version that it names."""
+        route = self._routes.get(path)
+        if route is not None:
+            return route, None
+        named = _OF_VERSION.fullmatch(path)
+        if named and named[1] == self.served.name:
+            route = self._routes.get(f"/v2/models/{named[1]}{named[3] or ''}")
+            if route is not None:
+                return route, named[2]
+        if page.asset(path) is not None:
+            return _Route("/page", {"GET": self._asset}, free=True), None
+        return self._nowhere, None
+
+    def _handler(self, route: _Route, method: str, path: str) -> Handler:
+        if not route.handlers:
+            named = _OF_MODEL.fullmatch(path)
+            if named and named[1] != self.served.name and path != "/v2/models/stats":
+                hint = did_you_mean(named[1], [self.served.name])
+                raise RequestError(
+                    f"there is no model {named[1][:100]!r}{hint}; the model here is "
+                    f"{self.served.name!r}",
+                    404,
+                )
+            raise RequestError(metadata.not_here(path), 404)
+        handler = route.handlers.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            allowed = ", ".join(route.handlers)
+            raise RequestError(f"expected {allowed}, found {method[:20]}", 405, {"Allow": allowed})
+        return handler
+
+    def _all_routes(self, name: str) -> dict[str, _Route]:
+        model = f"/v2/models/{name}"
+        routes = {
+            "/predict": _Route("/predict", {"POST": self._predict}),
+            "/v2/health/live": _Route("/v2/health/live", {"GET": self._live}, free=True),
+            "/v2/health/ready": _Route("/v2/health/ready", {"GET": self._ready}, free=True),
+            "/v2": _Route("/v2", {"GET": self._server}),
+            "/v2/models/stats": _Route("/v2/models/stats", {"GET": self._stats}),
+            "/v2/repository/index": _Route("/v2/repository/index", {"POST": self._index}),
+            "/openapi.json": _Route("/openapi.json", {"GET": self._openapi}),
+            "/page.json": _Route("/page.json", {"GET": self._facts}),
+            "/metrics": _Route("/metrics", {"GET": self._metrics_text}),
+        }
+        for ending, method, handler, free in (
+            ("/infer", "POST", self._infer, False),
+            ("", "GET", self._model, False),
+            ("/config", "GET", self._config, False),
+            ("/stats", "GET", self._stats, False),
+            ("/ready", "GET", self._model_ready, True),
+        ):
+            routes[f"{model}{ending}"] = _Route(
+                f"/v2/models/{{model}}{ending}", {method: handler}, free
+            )
+        return routes
+
+    async def _infer(self, request: Request) -> Response:
+        self._check_version(request)
+        began = time.perf_counter()
+        good = False
+        try:
+            with self._room.take() as share:
+                body = await read(
+                    request.headers, request.receive, self._most_body, self._limits.seconds, share
+                )
+                length = protocol.header_length(request.headers.get(_LENGTH))
+                asked = protocol.read_infer(body, length, self.served.signature)
+                outputs, served = await self._judged(asked.feed, request.receive)
+            if request.version is not None and request.version != served.version:
+                self._check_version(request)  # it was swapped meanwhile
+            about = served.judge.about
+            body, length = protocol.write_infer(
+                asked, outputs, served.name, served.version, about.classes
+            )
+            good = True
+        finally:
+            self._metrics.inferred(good, time.perf_counter() - began)
+        headers = {"Holdfast-Version": served.version}
+        if length is None:
+            return Response(body, headers=headers)
+        headers["Inference-Header-Content-Length"] = str(length)
+        return Response(body, _BYTES, headers=headers)
+
+    async def _predict(self, request: Request) -> Response:
+        began = time.perf_counter()
+        good = False
+        try:
+            with self._room.take() as share:
+                body = await read(
+                    request.headers, request.receive, self._most_body, self._limits.seconds, share
+                )
+                kind = request.headers.get(b"content-type", b"").decode("latin-1")
+                served = self.served
+                feed = people.read(kind, body, served.signature, served.judge.about)
+                outputs, served = await self._judged(feed, request.receive)
+            accept = request.headers.get(b"accept", b"").decode("latin-1")
+            kind, body = answers.write(outputs, served.judge.about, served.version, accept)
+            good = True
+        finally:
+            self._metrics.inferred(good, time.perf_counter() - began)
+        return Response(body, kind, headers={"Holdfast-Version": served.version})
+
+    async def _judged(self, feed: Feed, receive: Receive) -> Answer:
+        """Return what the model gives, unless the client goes away before."""
+        answer = self._batcher.put(feed)
+        if not self._batcher.is_quick(feed):
+            watching = asyncio.ensure_future(_cancel_when_gone(receive, answer))
+            watching.add_done_callback(_forget)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise GoneError from None
+        except InputError:
+            # Its words are a runtime's, which may tell of this machine.
+            raise RequestError(
+                "the model cannot be run on these values, though their shapes and types are its "
+                f"own (id {_logged('a model refused its inputs')})"
+            ) from None
+
+    def _check_version(self, request: Request) -> None:
+        version = self.served.version
+        if request.version not in (None, version):
+            raise RequestError(
+                f"there is no version {str(request.version)[:40]!r}; here is {version!r}",
+                404,
+            )
+
+    async def _live(self, request: Request) -> Response:
+        return _json({"live": True})
+
+    async def _ready(self, request: Request) -> Response:
+        return _json({"ready": not self.draining}, 503 if self.draining else 200)
+
+    async def _model_ready(self, request: Request) -> Response:
+        self._check_version(request)
+        ready = {"name": self.served.name, "ready": not self.draining}
+        return _json(ready, 503 if self.draining else 200)
+
+    async def _server(self, request: Request) -> Response:
+        return _json(metadata.server())
+
+    async def _model(self, request: Request) -> Response:
+        self._check_version(request)
+        served = self.served
+        return _json(metadata.model(served.signature, served.name, served.version))
+
+    async def _config(self, request: Request) -> Response:
+        self._check_version(request)
+        served = self.served
+        return _json(
+            metadata.config(served.signature, served.name, served.version, self._limits.batch)
+        )
+
+    async def _stats(self, request: Request) -> Response:
+        self._check_version(request)
+        served = self.served
+        return _json(metadata.statistics(served.name, served.version, self._metrics.counts()))
+
+    async def _index(self, request: Request) -> Response:
+        return _json(metadata.index(self.served.name, self.served.version))
+
+    async def _openapi(self, request: Request) -> Response:
+        served = self.served
+        document = openapi.document(
+            served.signature,
+            served.judge.about,
+            served.name,
+            secured=self._access.secured,
+            most_body=self._most_body,
+        )
+        return _json(document)
+
+    async def _facts(self, request: Request) -> Response:
+        served = self.served
+        facts = page.facts(served.judge, served.version)
+        return _json(facts, headers={"Cache-Control": "no-store"})
+
+    async def _metrics_text(self, request: Request) -> Response:
+        return Response(self._metrics.text(), metrics.CONTENT_TYPE)
+
+    async def _asset(self, request: Request) -> Response:
+        found = page.asset(request.path)
+        assert found is not None  # the route was found by it
+        kind, body = found
+        headers = {"ETag": _tag(body), "Cache-Control": "no-cache"}
+        if request.headers.get(b"if-none-match", b"").decode("latin-1") == headers["ETag"]:
+            return Response(b"", kind, 304, headers)
+        return Response(body, kind, headers=headers)
+
+
+async def _cancel_when_gone(receive: Receive, answer: asyncio.Future[Answer]) -> None:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        answer.cancel()
+
+
+def _forget(watching: asyncio.Future[None]) -> None:
+    """Take note of how watching ended, so that nothing is said of it."""
+    if not watching.cancelled():
+        watching.exception()
+
+
+def _json(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(json.dumps(value).encode(), _JSON, status, headers or {})
+
+
+def _broken() -> Response:
+    """Return the answer to a request that failed by a mistake of this program."""
+    body = {"error": f"internal error (id {_logged('a request failed')})"}
+    return _json(body, 500)
+
+
+def _logged(what: str) -> str:
+    """Write the error that is being handled to the log, and return the id it has there."""
+    number = secrets.token_hex(4)
+    _log.exception("%s (id %s)", what, number)
+    return number
+
+
+@cache
+def _tag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:16]}"'

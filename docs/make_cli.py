@@ -17,7 +17,10 @@ from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved
 from holdfast.cli.file_facts import ArrayFacts, FileFacts, LayerFacts
 from holdfast.cli.main import app
 from holdfast.cli.picture import Best, Drawn
+from holdfast.cli.predict import Predicted
 from holdfast.cli.prune import Choice, Unneeded
+from holdfast.exporting.measuring import Loss
+from holdfast.exporting.order import Exported
 from holdfast.formats.model_file import Problem
 from holdfast.store.lock import Holder
 from holdfast.store.repair import Moved, Repair
@@ -34,9 +37,10 @@ _FRAME = f"""\
 
 # The command line
 
-`holdfast` runs programs, and looks after the runs on disk and after files of models. It needs
-neither Keras nor a backend, but to convert and for what a program needs, so it starts at once,
-and it works while a training is running.
+`holdfast` runs programs, looks after the runs on disk and after files of models, and judges with
+what was trained. It needs neither Keras nor a backend, but to convert and export, to judge with
+what only Keras runs, and for what a program needs; so it starts at once, and it works while a
+training is running.
 
 {{verbs}}
 
@@ -97,6 +101,12 @@ _DOCUMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("each of its `arrays`", tuple(item.name for item in fields(ArrayFacts))),
     ("each of its `problems`", tuple(item.name for item in fields(Problem))),
     ("`convert`", tuple(item.name for item in fields(Converted))),
+    (
+        "`export`, a list of these where several are written",
+        tuple(item.name for item in fields(Exported)),
+    ),
+    ("its `loss`", tuple(item.name for item in fields(Loss))),
+    ("`predict`", tuple(item.name for item in fields(Predicted))),
 )
 
 

@@ -20,7 +20,7 @@
     │   ├── MismatchError       its arrays are not those of the model
     │   ├── NotThereError       there is no such file (also a FileNotFoundError)
     │   └── ExportError         what was exported cannot be made, or computes something else
-    ├── InputError              what a model was given to judge is not what it takes (also a ValueError)
+    ├── InputError              inputs are not what a model takes (also a ValueError)
     └── MissingExtraError       an optional dependency is not installed (also an ImportError)
 
     Interrupted                 outside the tree: a SystemExit, so that `except Exception` lets

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from holdfast import config
+from holdfast.cli import classes as class_names
 from holdfast.cli import output
 from holdfast.errors import NotARunError, NotThereError, PlanError
 from holdfast.serving.access import is_loopback
@@ -58,7 +59,11 @@ def serve(
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option(metavar="A,B,…", help="The names of its classes, with commas between."),
+        typer.Option(
+            metavar="NAMES",
+            help="Names of the classes, with commas, or a file with one a line. By default what "
+            "the model's file says.",
+        ),
     ] = None,
     most_batch: Annotated[
         int, typer.Option(min=1, help="Most rows that are judged together.")
@@ -91,7 +96,7 @@ def serve(
     from holdfast.serving.served import Served
     from holdfast.serving.watch import Watch
 
-    names = tuple(part.strip() for part in classes.split(",")) if classes else ()
+    names = class_names.parse(classes)
 
     def load() -> Served:
         return server.load(model, name, names, most_batch)

@@ -16,16 +16,17 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple, TypeVar
 
 from holdfast.errors import InputError, did_you_mean
 from holdfast.judge.signature import Feed
 from holdfast.serving import answers, metadata, metrics, openapi, page, people, protocol
 from holdfast.serving.access import Access
-from holdfast.serving.batching import Answer, Batcher, Limits
-from holdfast.serving.body import GoneError, Receive, Room, read
+from holdfast.serving.batching import Answer, Batcher, Limits, late, overloaded
+from holdfast.serving.body import GoneError, Receive, Room, Share, read
 from holdfast.serving.refusal import RequestError
 from holdfast.serving.served import Served
 from holdfast.types import Json
@@ -33,6 +34,10 @@ from holdfast.types import Json
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+# Bodies and answers of so many bytes are read and written beside the event loop.
+_LARGE = 256 << 10
+# An answer is sent in pieces: those that the client does not take are not handed on.
+_PIECE = 256 << 10
 _JSON = "application/json"
 _BYTES = "application/octet-stream"
 _LENGTH = b"inference-header-content-length"
@@ -57,17 +62,20 @@ class Request:
     Args:
         headers: by their names in small letters.
         receive: gives the body.
+        share: of the memory for bodies, until the request is answered.
         path: as it was asked for.
         version: that its path names.
     """
 
     headers: Mapping[bytes, bytes]
     receive: Receive
+    share: Share
     path: str
     version: str | None = None
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,8 @@ class App:
         self._metrics = metrics.Metrics(lambda: self._batcher.waiting)
         self._metrics.model(served.name, served.version)
         self._batcher = Batcher(served, limits, self._metrics.batch)
+        # One, so that no more than one image is unpacked at a time.
+        self._beside = ThreadPoolExecutor(1, "holdfast-bodies")
         self._routes = self._all_routes(served.name)
         self._nowhere = _Route("other", {})
 
@@ -119,6 +129,7 @@ class App:
 
     async def close(self) -> None:
         """Wait for what is being judged."""
+        self._beside.shutdown(wait=False, cancel_futures=True)
         await self._batcher.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,34 +138,23 @@ class App:
         path: str = scope["path"]
         headers = dict(scope["headers"])
         route, version = self._route(path)
-        try:
-            self._access.check_name(headers)
-            if not route.free:
-                self._access.check_token(headers)
-            handler = self._handler(route, scope["method"], path)
-            response = await handler(Request(headers, receive, path, version))
-        except RequestError as error:
-            response = Response(error.body(), _JSON, error.status, error.headers)
-        except GoneError:
-            self._metrics.answered(route.label, 499, time.perf_counter() - began)
-            return
-        except Exception:
-            response = _broken()
-        await self._send(response, send)
+        with self._room.take() as share:
+            try:
+                self._access.check_name(headers)
+                if not route.free:
+                    self._access.check_token(headers)
+                handler = self._handler(route, scope["method"], path)
+                response = await handler(Request(headers, receive, share, path, version))
+            except RequestError as error:
+                response = _refused(error)
+            except GoneError:
+                self._metrics.answered(route.label, 499, time.perf_counter() - began)
+                return
+            except Exception:
+                response = _broken()
+            share.stretch(len(response.body))
+            await _send(response, send, last=self.draining)
         self._metrics.answered(route.label, response.status, time.perf_counter() - began)
-
-    async def _send(self, response: Response, send: Send) -> None:
-        headers = [
-            (b"content-type", response.kind.encode()),
-            (b"content-length", b"%d" % len(response.body)),
-        ]
-        for name, value in response.headers.items():
-            headers.append((name.lower().encode(), value.encode()))
-        if self.draining and "Connection" not in response.headers:
-            headers.append((b"connection", b"close"))
-        start = {"type": "http.response.start", "status": response.status, "headers": headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": response.body})
 
     def _route(self, path: str) -> tuple[_Route, str | None]:
         """Return what is at a path, and the version that it names."""
@@ -217,18 +217,22 @@ class App:
         began = time.perf_counter()
         good = False
         try:
-            with self._room.take() as share:
-                body = await read(
-                    request.headers, request.receive, self._most_body, self._limits.seconds, share
-                )
-                length = protocol.header_length(request.headers.get(_LENGTH))
-                asked = protocol.read_infer(body, length, self.served.signature)
-                outputs, served = await self._judged(asked.feed, request.receive)
+            body = await self._body(request)
+            length = protocol.header_length(request.headers.get(_LENGTH))
+            # Binary tensors take no time to read.
+            asked = await self._done(
+                len(body) if length is None else length,
+                partial(protocol.read_infer, body, length, self.served.signature),
+            )
+            outputs, served = await self._judged(asked.feed, request.receive)
             if request.version is not None and request.version != served.version:
                 self._check_version(request)  # it was swapped meanwhile
             about = served.judge.about
-            body, length = protocol.write_infer(
-                asked, outputs, served.name, served.version, about.classes
+            body, length = await self._done(
+                _size(outputs),
+                partial(
+                    protocol.write_infer, asked, outputs, served.name, served.version, about.classes
+                ),
             )
             good = True
         finally:
@@ -243,20 +247,43 @@ class App:
         began = time.perf_counter()
         good = False
         try:
-            with self._room.take() as share:
-                body = await read(
-                    request.headers, request.receive, self._most_body, self._limits.seconds, share
-                )
-                kind = request.headers.get(b"content-type", b"").decode("latin-1")
-                served = self.served
-                feed = people.read(kind, body, served.signature, served.judge.about)
-                outputs, served = await self._judged(feed, request.receive)
+            body = await self._body(request)
+            kind = request.headers.get(b"content-type", b"").decode("latin-1")
+            served = self.served
+            feed = await self._done(
+                _LARGE if people.is_slow(kind) else len(body),
+                partial(people.read, kind, body, served.signature, served.judge.about),
+            )
+            outputs, served = await self._judged(feed, request.receive)
             accept = request.headers.get(b"accept", b"").decode("latin-1")
-            kind, body = answers.write(outputs, served.judge.about, served.version, accept)
+            kind, body = await self._done(
+                _size(outputs),
+                partial(answers.write, outputs, served.judge.about, served.version, accept),
+            )
             good = True
         finally:
             self._metrics.inferred(good, time.perf_counter() - began)
         return Response(body, kind, headers={"Holdfast-Version": served.version})
+
+    async def _body(self, request: Request) -> bytes:
+        return await read(
+            request.headers,
+            request.receive,
+            self._most_body,
+            self._limits.seconds,
+            request.share,
+        )
+
+    async def _done(self, size: int, work: Callable[[], _Result]) -> _Result:
+        """Return what a work on so many bytes comes to; what takes long does not hold the loop."""
+        if size < _LARGE:
+            return work()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                return await loop.run_in_executor(self._beside, work)
+        except TimeoutError:
+            raise late(self._limits.seconds) from None
 
     async def _judged(self, feed: Feed, receive: Receive) -> Answer:
         """Return what the model gives, unless the client goes away before."""
@@ -347,6 +374,45 @@ class App:
         if request.headers.get(b"if-none-match", b"").decode("latin-1") == headers["ETag"]:
             return Response(b"", kind, 304, headers)
         return Response(body, kind, headers=headers)
+
+
+async def too_many(send: Send) -> None:
+    """Answer a request of one connection too many."""
+    await _send(_refused(overloaded()), send, last=True)
+
+
+async def _send(response: Response, send: Send, *, last: bool) -> None:
+    """Send an answer.
+
+    Args:
+        response: it.
+        send: as ASGI has it.
+        last: whether the connection is to end.
+    """
+    headers = []
+    if response.status != 304:  # these would be those of the body that is not sent
+        headers = [
+            (b"content-type", response.kind.encode()),
+            (b"content-length", b"%d" % len(response.body)),
+        ]
+    for name, value in response.headers.items():
+        headers.append((name.lower().encode(), value.encode()))
+    if last and "Connection" not in response.headers:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    body = response.body
+    for end in range(_PIECE, len(body), _PIECE):
+        piece = body[end - _PIECE : end]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": body[(len(body) - 1) // _PIECE * _PIECE :]})
+
+
+def _refused(error: RequestError) -> Response:
+    return Response(error.body(), _JSON, error.status, error.headers)
+
+
+def _size(outputs: Feed) -> int:
+    return sum(array.nbytes for array in outputs.values())
 
 
 async def _cancel_when_gone(receive: Receive, answer: asyncio.Future[Answer]) -> None:

@@ -273,17 +273,11 @@ class Batcher:
     def _look_for_late(self) -> None:
         """Answer those whose time is over."""
         self._look = None
-        late = self._loop.time() - self.limits.seconds
+        latest = self._loop.time() - self.limits.seconds
         requests = [*self._queue, *(piece.request for piece in self._running)]
         for request in requests:
-            if request.came <= late and not request.answer.done():
-                request.answer.set_exception(
-                    RequestError(
-                        f"not judged within {self.limits.seconds:g} s: the server has too much to "
-                        "do; ask again later, or with fewer rows",
-                        504,
-                    )
-                )
+            if request.came <= latest and not request.answer.done():
+                request.answer.set_exception(late(self.limits.seconds))
         if requests:
             self._look = self._loop.call_later(self.limits.seconds / _LOOKS, self._look_for_late)
 
@@ -295,6 +289,15 @@ class _NotByRowsError(Exception):
 def overloaded() -> RequestError:
     """Return what is answered where too much waits already."""
     return RequestError("too much is waiting already: ask again later", 503, {"Retry-After": "1"})
+
+
+def late(seconds: float) -> RequestError:
+    """Return what is answered where the time for an answer is over."""
+    return RequestError(
+        f"not judged within {seconds:g} s: the server has too much to do; ask again later, or with "
+        "fewer rows",
+        504,
+    )
 
 
 def judged(served: Served, pieces: Sequence[_Piece]) -> list[Feed | Exception]:

@@ -64,6 +64,12 @@ class Share:
             self._room.held += more
             self._held = size
 
+    def stretch(self, size: int) -> None:
+        """Make the share so large, room or no room: what has been judged is answered."""
+        more = max(size - self._held, 0)
+        self._room.held += more
+        self._held += more
+
     def __enter__(self) -> Share:
         return self
 

@@ -1,7 +1,8 @@
 """Connections, as uvicorn has them, with the bounds that it lacks, and an end that loses nothing.
 
-Owns what is done to connections that send no request, or a head without an end. Imports uvicorn
-and httptools: import this module where it is used. Leaves requests to `app`.
+Owns what is done to connections that send no request, or a head without an end, that do not take
+their answers, or are too many. Imports uvicorn and httptools: import this module where it is used.
+Leaves requests to `app`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ import socket
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from holdfast.serving.app import App
+from holdfast.serving.app import App, Scope, Send, too_many
+from holdfast.serving.body import Receive
 
 # What is on its way when the server is told to end is still taken, so long.
 _LAST_CALL = 0.3
-# A connection on which no request comes is closed after so long, or twice that.
+# A connection on which nothing moves is closed after so long, or twice that.
 SILENT = 10.0
+# More are answered 503, and, so many further on, not at all: files must be left to answer with.
+MOST = 2048
+_REFUSED = 64
+_OTHER_FILES = 128
 # A request's first line and headers.
 _MOST_HEAD = 64 << 10
 
@@ -42,10 +48,16 @@ class Server(uvicorn.Server):
 
 
 class Connection(HttpToolsProtocol):
-    """A connection whose requests have heads of a bounded size."""
+    """A connection whose requests have heads of a bounded size, one of a bounded number."""
 
     _in_head = False
     _head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, unless not even a refusal can be afforded."""
+        super().connection_made(transport)
+        if len(self.connections) > _most() + _REFUSED:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless it is still the same head after too much of it."""
@@ -62,23 +74,48 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that the head is whole."""
+        """Note that the head is whole; where there are too many, refuse."""
         self._in_head = False
+        if len(self.connections) > _most():
+            self.app = _refuse
         super().on_headers_complete()
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes of answers the client has not taken."""
+        return int(self.transport.get_write_buffer_size())
 
 
 async def close_silent(server: uvicorn.Server) -> None:
-    """Close connections that have no request under way at two looks one after the other."""
-    before: dict[object, object] = {}
+    """Close connections on which nothing has moved between two looks, one after the other.
+
+    That is: no request is under way, or there is an answer of which the client takes nothing.
+    """
+    before: dict[Connection, object] = {}
     while True:
         await asyncio.sleep(SILENT)
-        silent: dict[object, object] = {}
+        silent: dict[Connection, object] = {}
         for connection in list(server.server_state.connections):
             if not isinstance(connection, Connection):
                 continue
-            cycle = connection.cycle
-            if cycle is None or cycle.response_complete:
-                silent[connection] = cycle
-                if connection in before and before[connection] is cycle:
-                    connection.transport.close()
+            cycle, unsent = connection.cycle, connection.unsent
+            if unsent or cycle is None or cycle.response_complete:
+                silent[connection] = (cycle, unsent)
+                if before.get(connection) == (cycle, unsent):
+                    # To close it would wait for the client to take what is left.
+                    connection.transport.abort()
         before = silent
+
+
+def _most() -> int:
+    """Return how many connections are answered: fewer than the files this process may open."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # where files have no such limit
+        return MOST
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(min(MOST, files - _REFUSED - _OTHER_FILES), 1)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    await too_many(send)

@@ -57,7 +57,16 @@ def read(content_type: str, body: bytes, signature: Signature, about: About) -> 
     except InputError as error:
         raise RequestError(str(error)) from None
     except MissingExtraError:
-        raise RequestError("this server cannot read images; send numbers", 415) from None
+        raise RequestError(
+            "this server cannot read images: it was installed without holdfast[images]; send "
+            "numbers",
+            415,
+        ) from None
+
+
+def is_slow(content_type: str) -> bool:
+    """Whether a small body may take long to read: an image unpacks to many times its size."""
+    return _kind(content_type).startswith(("image/", "multipart/"))
 
 
 def _given(content_type: str, body: bytes, signature: Signature, about: About) -> Feed:

@@ -26,8 +26,6 @@ from holdfast.serving.watch import Watch
 
 # What an answer may take after its deadline, to be sent.
 _SENDING = 5
-_MOST_CONNECTIONS = 2048
-_OTHER_FILES = 128
 _BACKLOG = 1024
 # The thread that judges waits no longer than this for the one that reads requests.
 _SWITCH = 0.0005
@@ -127,8 +125,7 @@ def serve(
         proxy_headers=False,
         server_header=False,
         headers=_HEADERS,
-        limit_concurrency=_most_connections(),
-        timeout_graceful_shutdown=int(limits.seconds) + _SENDING,
+        timeout_graceful_shutdown=int(2 * limits.seconds) + _SENDING,  # to come, to be judged
     )
 
     async def main() -> None:
@@ -181,12 +178,3 @@ def _listening(place: Place) -> socket.socket:
 def _address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _most_connections() -> int:
-    try:
-        import resource
-    except ModuleNotFoundError:  # where files have no such limit
-        return _MOST_CONNECTIONS
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(min(_MOST_CONNECTIONS, files - _OTHER_FILES), 1)

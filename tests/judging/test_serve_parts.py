@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import logging
+import socket
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
 
@@ -40,8 +44,8 @@ class Failing:
         pass
 
 
-def app(error):
-    judge = Judge(Path(SECRET), Failing(error), About(name="failing"))
+def app(runtime):
+    judge = Judge(Path(SECRET), runtime, About(name="model"))
     return App(Served(judge, "1"), Access(None, "127.0.0.1"), Limits(), 1000)
 
 
@@ -55,7 +59,7 @@ def test_what_fails_is_in_the_log_and_the_answer_tells_nothing_of_the_machine(
     sent = []
 
     async def ask():
-        served = app(error)
+        served = app(Failing(error))
         body = json.dumps({"inputs": [[1, 2]]}).encode()
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -81,29 +85,128 @@ def test_what_fails_is_in_the_log_and_the_answer_tells_nothing_of_the_machine(
     assert SECRET in caplog.text
 
 
-def test_connections_on_which_nothing_comes_are_closed(monkeypatch):
-    monkeypatch.setattr(connections, "SILENT", 0.1)
+class Wide:
+    """Gives four MiB for each row."""
 
-    async def hold():
-        served = app(ValueError())
-        config = uvicorn.Config(
-            served, http=connections.Connection, lifespan="off", port=0, log_config=None
-        )
-        server = connections.Server(config, served)
-        running = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        closing = asyncio.create_task(connections.close_silent(server))
-        port = server.servers[0].sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /v2 HT")
-        assert await asyncio.wait_for(reader.read(), 10) == b""
-        writer.close()
+    name = "none"
+    signature = Signature(
+        (Tensor("x", (None, 4, 4), "float32"),), (Tensor("y", (None, 1 << 20), "float32"),)
+    )
+
+    def run(self, feed):
+        return {"y": np.zeros((len(feed["x"]), 1 << 20), "float32")}
+
+    def close(self):
+        pass
+
+
+@asynccontextmanager
+async def listening(runtime, monkeypatch):
+    """An application of a model, its server and its port, in this loop."""
+    monkeypatch.setattr(connections, "SILENT", 0.1)
+    application = app(runtime)
+    config = uvicorn.Config(
+        application, http=connections.Connection, lifespan="off", port=0, log_config=None
+    )
+    server = connections.Server(config, application)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    closing = asyncio.create_task(connections.close_silent(server))
+    try:
+        yield server, server.servers[0].sockets[0].getsockname()[1]
+    finally:
         closing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await closing
         server.should_exit = True
         await running
-        await served.close()
+        await application.close()
+
+
+def test_connections_on_which_nothing_comes_are_closed(monkeypatch):
+    async def hold():
+        async with listening(Failing(ValueError()), monkeypatch) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /v2 HT")
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
 
     asyncio.run(hold())
+
+
+def test_answers_that_are_not_taken_are_let_go(monkeypatch):
+    body = b"[" + b",".join([b"[" + b"0," * 15 + b"0]"] * 8) + b"]"
+    ask = (
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-npy\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body) + body
+    )
+
+    async def hold():
+        async with listening(Wide(), monkeypatch) as (server, port):
+            with socket.socket() as silent:
+                silent.setblocking(False)
+                silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(silent, ("127.0.0.1", port))
+                await loop.sock_sendall(silent, ask)
+                async with asyncio.timeout(20):
+                    while not any(one.unsent for one in server.server_state.connections):
+                        await asyncio.sleep(0.01)
+                    unsent = max(one.unsent for one in server.server_state.connections)
+                    assert unsent < 8 << 20  # of 32 MiB: what is not taken is not handed on
+                    while server.server_state.connections:
+                        await asyncio.sleep(0.01)
+
+    asyncio.run(hold())
+
+
+def test_too_many_connections_are_told_to_come_again(monkeypatch):
+    monkeypatch.setattr(connections, "MOST", 2)
+
+    async def hold():
+        async with listening(Wide(), monkeypatch) as (_, port):
+            opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            reader, writer = opened[-1]
+            writer.write(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = (await asyncio.wait_for(reader.read(), 10)).decode()
+            assert answer.startswith("HTTP/1.1 503")
+            assert "retry-after: 1" in answer
+            assert "connection: close" in answer
+            assert answer.endswith('ask again later"}')
+            for _, writer in opened:
+                writer.close()
+
+    asyncio.run(hold())
+
+
+def test_what_takes_long_to_read_does_not_hold_the_others():
+    from PIL import Image
+
+    image = io.BytesIO()
+    Image.new("L", (6000, 6000)).save(image, "png")
+    sent = []
+
+    async def ask():
+        application = app(Wide())
+        messages = [{"type": "http.request", "body": image.getvalue(), "more_body": False}]
+
+        async def receive():
+            return messages.pop() if messages else await asyncio.Future()
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"content-type", b"image/png"), (b"accept", b"application/x-npy")]
+        scope = {"type": "http", "path": "/predict", "method": "POST", "headers": headers}
+        asked = asyncio.create_task(application(scope, receive, send))
+        turns = 0
+        while not asked.done():
+            await asyncio.sleep(0)
+            turns += 1
+        await application.close()
+        return turns
+
+    turns = asyncio.run(ask())
+    assert sent[0]["status"] == 200, sent
+    assert turns > 100  # as many as it takes to wait: without a thread, a few

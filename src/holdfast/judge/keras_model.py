@@ -68,7 +68,8 @@ def signature_of(model: Any) -> Signature:
     Raises:
         FormatError: the model was never built.
     """
-    given, asked = _given(model), _asked(model)
+    asked = _asked(model)  # first, as it says so where nobody has built the model
+    given = _given(model)
     return Signature(
         _tensors(_names(asked, flat(asked), "input"), flat(asked)),
         _tensors(_names(given, flat(given), "output"), flat(given)),
@@ -89,7 +90,7 @@ def flat(outputs: Any) -> list[Any]:
 def _asked(model: Any) -> Any:
     """Return the symbolic inputs of a model, as its call takes them."""
     if isinstance(model, keras.Sequential):
-        inputs = model.inputs
+        inputs = getattr(model, "inputs", None)  # which raises where there are none
         if not inputs:
             raise FormatError(_UNBUILT)
         return inputs[0] if len(inputs) == 1 else list(inputs)

@@ -23,6 +23,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -148,14 +149,16 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
     return {
         # Taken in turns, so that a busy moment of the machine falls on all of them.
         "row": in_turns(calls, row, turns=20, seconds=0.02),
-        "rows": in_turns(calls, rows, turns=5, seconds=0.0),
+        "rows": in_turns(calls, rows, turns=15, seconds=0.0),
     }
 
 
 def in_turns(calls: dict[str, Callable], x: object, turns: int, seconds: float) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in calls}
+    order = random.Random(1)
     for _ in range(turns):
-        for name, call in calls.items():
+        # What ran before, and its threads, must not be the same for one each time.
+        for name, call in order.sample(list(calls.items()), len(calls)):
             time.sleep(0.05)  # the threads of the one before spin for a while
             until = time.perf_counter() + seconds
             while True:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import architectures
+import numpy as np
 import pytest
 
 import holdfast
+from holdfast.errors import InputError
 from holdfast.exporting.export import export_each
 from holdfast.exporting.order import Exported
 
@@ -39,6 +41,17 @@ def test_the_order_of_inputs_and_outputs_is_the_models(exported):
         assert [tensor.name for tensor in judge.signature.inputs] == ["wide", "narrow"]
         assert [tensor.name for tensor in judge.signature.outputs] == ["size", "kind"]
         assert [tensor.shape for tensor in judge.signature.inputs] == [(None, 12), (None, 5)]
+
+
+@pytest.mark.parametrize("form", [".onnx", ".tflite"])
+def test_a_number_that_no_table_has_is_an_input_error_each_time(exported, form):
+    judge = holdfast.judge.load(exported[f"embedding{form}"].target)
+    good, wrong = np.ones((2, 10), "int32"), np.full((2, 10), 99, "int32")
+    answer = judge(good)
+    for _ in range(2):
+        with pytest.raises(InputError, match="could not run the model"):
+            judge(wrong)
+        np.testing.assert_array_equal(judge(good), answer)
 
 
 def test_nothing_is_left_beside_the_files(exported):

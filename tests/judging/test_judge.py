@@ -262,6 +262,21 @@ def test_files_that_are_not_of_holdfasts_making(others):
     np.testing.assert_allclose(judge(rows), rows @ weights, atol=1e-5)
 
 
+def test_names_that_others_gave_what_is_no_class_are_passed_over(others, tmp_path):
+    path = tmp_path / "boxes.tflite"
+    for names, known in ((90, 0), (3, 3)):
+        shutil.copy(others / "free.tflite", path)
+        with zipfile.ZipFile(path, "a") as members:
+            members.writestr("labels.txt", "".join(f"{number}\n" for number in range(names)))
+        assert len(holdfast.judge.load(path).about.classes) == known
+
+
+def test_endings_may_be_in_capitals(digits_onnx, rows, tmp_path):
+    path = tmp_path / "DIGITS.ONNX"
+    shutil.copy(digits_onnx, path)
+    assert holdfast.judge.load(path)(rows).shape == (17, 10)
+
+
 def test_a_saved_model_that_reaches_outside_is_not_run(others):
     for name, operation in (("spy", "ReadFile"), ("thief", "SaveV2")):
         with pytest.raises(FormatError, match=f"has a {operation} .*reaches outside"):

@@ -64,6 +64,13 @@ def models(tmp_path_factory):
         [("a", floats, ["batch", 2]), ("b", whole, ["batch"])],
         [("less", floats, ["batch", 2]), ("file", whole, ["batch"])],
     )
+    node = made.make_node("Mul", ["x", "s"], ["y"])
+    save(
+        "scaled",
+        [node],
+        [("x", floats, ["batch", 3]), ("s", floats, [])],
+        [("y", floats, ["batch", 3])],
+    )
     node = made.make_node("Neg", ["x"], ["less"])
     save("times", [node], [("x", floats, ["batch", "t"])], [("less", floats, ["batch", "t"])])
     return folder
@@ -134,6 +141,46 @@ def test_answers_on_the_standard_output(predict, models, table, tmp_path):
     code, _, err = predict(models / "softmax.onnx", source, "--json")
     assert code == 2
     assert "--out" in err
+
+
+@pytest.mark.parametrize("classes", ["red,green,blue", None])
+def test_rows_with_nan_are_of_no_class(predict, models, tmp_path, classes):
+    np.save(tmp_path / "x.npy", np.float32([[1, 2, 3]] * 2 + [[np.nan, 0, 0], [9, 0, 0]]))
+    options = ("--batch", 1, *(("--classes", classes) if classes else ()))
+    named = [
+        name and (name if classes else number)
+        for name, number in (("blue", 2), ("blue", 2), (None, None), ("red", 0))
+    ]
+
+    def answers(ending):
+        out = tmp_path / f"out.{ending}"
+        assert predict(models / "softmax.onnx", tmp_path / "x.npy", *options, "-o", out)[0] == 0
+        return out
+
+    lines = [json.loads(line) for line in answers("jsonl").read_text().splitlines()]
+    assert [line["class"] for line in lines] == named
+    with answers("csv").open(newline="") as file:
+        assert [row["class"] for row in csv.DictReader(file)] == [
+            "" if name is None else str(name) for name in named
+        ]
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert parquet.read_table(answers("parquet"))["class"].to_pylist() == named
+
+
+def test_a_number_that_is_no_probability_is_of_no_class(predict, models, tmp_path):
+    np.save(tmp_path / "t.npy", np.float32([[-0.3], [2.5]]))
+    code, out, _ = predict(models / "times.onnx", tmp_path / "t.npy", "--classes", "no,yes")
+    assert code == 0
+    assert [json.loads(line) for line in out.splitlines()] == [{"less": [0.3]}, {"less": [-2.5]}]
+
+
+def test_models_that_are_not_of_rows_are_refused_in_a_line(models, table, capsys):
+    for verb in (["predict", models / "scaled.onnx", table], ["serve", models / "scaled.onnx"]):
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in verb])
+        said = capsys.readouterr().err
+        assert left.value.code == 1
+        assert said.startswith("holdfast: s is float32[], one for a whole batch"), said
 
 
 def test_several_inputs_and_outputs(predict, models, tmp_path):

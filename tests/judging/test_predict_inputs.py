@@ -279,6 +279,8 @@ def test_json_lines(tmp_path):
         ("[1, [2], 3]\n", ["line 1", "different lengths"]),
         ('{"y": [1, 2, 3]}\n', ["line 1", "expected x", "'x'"]),
         ("[" * 100_000, ["line 1"]),
+        ("[1, 2, 1e400]\n", ["line 1", "1e400, which float64 does not hold"]),
+        ("[1, NaN, 1e39]\n", ["line 1", "a number that float32 does not hold"]),
     ],
 )
 def test_json_lines_that_cannot_be_read(tmp_path, text, parts):

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -157,6 +158,12 @@ def test_an_answer_is_json_whatever_the_numbers_are():
     assert answer["id"] == "ü"
     assert answer["outputs"][0]["data"][:2] == [None, None]
     assert np.float32(answer["outputs"][0]["data"][2]) == np.float32(0.1)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1E+0400", "1" + "0" * 310 + ".0", "1" + "0" * 310])
+def test_a_number_beyond_all_floats_is_refused(number):
+    with pytest.raises(RequestError, match="beyond what"):
+        people.read("application/json", f"[NaN,2,3,4,5,{number}]".encode(), IMAGE, ABOUT)
 
 
 def test_nan_and_infinity_are_taken():
@@ -507,9 +514,11 @@ LARGE = npy(np.zeros((1, 2, 3), "float32")).replace(b"(1, 2, 3), }    ", b"(9999
         ),
         ("text/csv", b"1,2,3\n4,5,6", "image"),
         ("text/csv", b"1,2,3,4,5,x", "line 1"),
+        ("text/csv", b"1,2,3,4,5,1e39", "line 1, column 6: .*float32 holds, found '1e39'"),
+        ("text/csv", b'"1",2,3,4,5,1e400', "line 1, column 6: .*float32 holds, found '1e400'"),
         ("text/csv", b"\xff", "UTF-8"),
         ("text/csv", b"", "no rows"),
-        ("text/csv", b'""', "no rows"),
+        ("text/csv", b'""', "expected numbers, found nothing"),
         ("text/csv", b"," * 100_000, "expected 6 columns of CSV, found 100001"),
         ("application/x-npy", npy(np.array([{}])), "npy file of numbers"),
         ("application/x-npy", npy(ROWS)[:-1], "found 47"),
@@ -527,6 +536,13 @@ def test_what_people_may_not_send(kind, body, words):
     with pytest.raises(RequestError, match=words) as refused:
         people.read(kind, body, IMAGE, ABOUT)
     assert refused.value.status == 400
+
+
+def test_images_without_pillow_are_refused_by_the_extras_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)  # as Python has it where importing fails
+    with pytest.raises(RequestError, match=r"holdfast\[images\]") as refused:
+        people.read("image/png", b"\x89PNG", IMAGE, ABOUT)
+    assert refused.value.status == 415
 
 
 def test_a_type_that_is_not_taken_is_another_refusal():
@@ -580,6 +596,9 @@ def test_an_answer_may_be_csv_or_npy():
     )
     several = {**PROBABLE, "size": np.array([1.5, 2.5])}
     head = answers.write(several, ABOUT, "9", "text/csv")[1].decode().splitlines()[:2]
+    many = {"size": np.arange(3000.0)}
+    lines = answers.write(many, About(), "9", "text/csv")[1].decode().split()
+    assert lines == ["size", *(f"{at}.0" for at in range(3000))]
     assert head == [
         "class,probability,digit_round,digit_square,digit_long,size",
         "square,0.5,0.25,0.5,0.25,1.5",

@@ -116,6 +116,51 @@ def test_what_is_wrong_is_said_in_json(server):
     assert server.ask("GET", "/predict")[1]["Allow"] == "POST"
 
 
+def test_other_pages_of_a_browser_are_not_let_in(server):
+    headers = {"Origin": "http://example.org", "Access-Control-Request-Method": "POST"}
+    status, answered, _ = server.ask("OPTIONS", "/predict", headers=headers)
+    assert (status, answered["Allow"]) == (405, "POST")
+    assert server.ask("OPTIONS", "/v2")[1]["Allow"] == "GET, HEAD"
+    assert not [name for name in answered if name.lower().startswith("access-control")]
+
+
+def test_requests_that_can_be_read_in_two_ways_are_refused(server):
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
+    for lengths in (
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5",
+        b"Transfer-Encoding: xchunked",
+        b"Content-Length: 5\r\nContent-Length: 6",
+        b"Content-Length: +5",
+        b"Content-Length: 99999999999999999999999",
+    ):
+        with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+            connection.sendall(head + lengths + b"\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+            answer = b""
+            while piece := connection.recv(1000):
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_the_offer_of_another_protocol_is_passed_over(server):
+    body = json.dumps(images(2).tolist()).encode()
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAE"}
+    status, _, answer = server.ask("POST", "/predict", body, offer)
+    assert status == 200, answer
+    assert len(json.loads(answer)["predictions"]) == 2
+
+
+def test_one_connection_may_ask_again_before_it_is_answered(server):
+    ask = b"GET /v2/health/live HTTP/1.%d\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        connection.sendall(ask % 1 + ask % 1 + ask % 0)
+        answer = b""
+        while piece := connection.recv(1000):  # HTTP/1.0 ends it
+            answer += piece
+    assert answer.count(b'{"live": true}') == 3
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_comes(server):
     with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
         connection.sendall(
@@ -239,6 +284,7 @@ def test_sigterm_ends_it_once_all_is_answered(model, tmp_path):
     [
         (["--host", "0.0.0.0"], ["HOLDFAST_TOKEN", "--open"]),
         (["--classes", "a,b"], ["2 names", "3 numbers"]),
+        (["--classes", "a,,b"], ["a name for each class", "none for 1"]),
         (["--watch"], ["--watch", "no run"]),
     ],
 )

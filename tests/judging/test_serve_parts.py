@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import io
 import json
 import logging
 import socket
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,7 +48,7 @@ class Failing:
 
 def app(runtime):
     judge = Judge(Path(SECRET), runtime, About(name="model"))
-    return App(Served(judge, "1"), Access(None, "127.0.0.1"), Limits(), 1000)
+    return App(Served(judge, "1"), Access(None, "127.0.0.1"), Limits(), 1 << 20)
 
 
 @pytest.mark.parametrize(
@@ -56,26 +58,14 @@ def app(runtime):
 def test_what_fails_is_in_the_log_and_the_answer_tells_nothing_of_the_machine(
     error, status, caplog
 ):
-    sent = []
-
     async def ask():
         served = app(Failing(error))
-        body = json.dumps({"inputs": [[1, 2]]}).encode()
-        messages = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive():
-            return messages.pop() if messages else await asyncio.Future()
-
-        async def send(message):
-            sent.append(message)
-
-        scope = {"type": "http", "path": "/predict", "method": "POST", "headers": []}
-        await served(scope, receive, send)
+        sent, _ = await posted(served, json.dumps({"inputs": [[1, 2]]}).encode())
         await served.close()
+        return sent
 
     with caplog.at_level(logging.ERROR, "holdfast.serving"):
-        asyncio.run(ask())
-    start, answer = sent
+        start, answer = asyncio.run(ask())
     assert start["status"] == status
     said = json.loads(answer["body"])["error"]
     assert SECRET not in said
@@ -180,33 +170,59 @@ def test_too_many_connections_are_told_to_come_again(monkeypatch):
     asyncio.run(hold())
 
 
+async def posted(application, body, *headers):
+    """Return the answer to a body sent to /predict, and how often the loop went round."""
+    sent, messages = [], [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive():
+        return messages.pop() if messages else await asyncio.Future()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/predict", "method": "POST", "headers": headers}
+    asked = asyncio.create_task(application(scope, receive, send))
+    turns = 0
+    while not asked.done():
+        await asyncio.sleep(0)
+        turns += 1
+    return sent, turns
+
+
 def test_what_takes_long_to_read_does_not_hold_the_others():
     from PIL import Image
 
     image = io.BytesIO()
     Image.new("L", (6000, 6000)).save(image, "png")
-    sent = []
 
     async def ask():
         application = app(Wide())
-        messages = [{"type": "http.request", "body": image.getvalue(), "more_body": False}]
-
-        async def receive():
-            return messages.pop() if messages else await asyncio.Future()
-
-        async def send(message):
-            sent.append(message)
-
         headers = [(b"content-type", b"image/png"), (b"accept", b"application/x-npy")]
-        scope = {"type": "http", "path": "/predict", "method": "POST", "headers": headers}
-        asked = asyncio.create_task(application(scope, receive, send))
-        turns = 0
-        while not asked.done():
-            await asyncio.sleep(0)
-            turns += 1
+        sent, turns = await posted(application, image.getvalue(), *headers)
         await application.close()
-        return turns
+        return sent, turns
 
-    turns = asyncio.run(ask())
+    sent, turns = asyncio.run(ask())
     assert sent[0]["status"] == 200, sent
     assert turns > 100  # as many as it takes to wait: without a thread, a few
+
+
+def test_what_was_refused_is_not_kept():
+    body = b"[" + b",".join([b"[]"] * 200_000) + b"]"
+
+    async def ask():
+        application = app(Wide())
+        await posted(application, b"[]")
+        before = sys.getallocatedblocks()
+        sent, _ = await posted(application, body)
+        kept = sys.getallocatedblocks() - before
+        await application.close()
+        return sent[0]["status"], kept
+
+    gc.disable()
+    try:
+        status, kept = asyncio.run(ask())
+    finally:
+        gc.enable()
+    assert status == 400
+    assert kept < 100_000

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from holdfast.errors import InputError, did_you_mean
 from holdfast.judge.about import About
-from holdfast.judge.signature import Feed, Signature, checked
+from holdfast.judge.signature import Feed, Signature, Tensor, checked
 
 _LABELS = "y"
 _INPUTS = "x"
@@ -68,6 +68,8 @@ def read(given: Any, labels: Any, signature: Signature, about: About) -> Calibra
         raise InputError(
             f"there are {len(made)} inputs to calibrate on and {len(made.labels)} labels"
         )
+    if made.labels is not None:
+        _check_labels(made.labels, signature.outputs[0])
     return made
 
 
@@ -108,6 +110,26 @@ def _labels_from_file(path: Path) -> Any:
     return np.array(path.read_text(encoding="utf-8").split())
 
 
+_ELSE = ". Without labels (--labels, or y in an .npz) the outputs are compared"
+
+
+def _check_labels(labels: NDArray[np.int64], output: Tensor) -> None:
+    """Refuse labels of which the model can get none right, however it was changed."""
+    if len(output.sample) > 1:
+        raise InputError(
+            f"labels are one class for each row, and {output.name} is {output}: it has several "
+            f"for each{_ELSE}"
+        )
+    # One number for each row is the probability of the second class.
+    classes = max(2, output.sample[0] or 1) if output.sample else 2
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        raise InputError(
+            f"{output.name} is {output}, which tells {classes} classes apart, 0 to {classes - 1}, "
+            f"and the labels are from {low} to {high}{_ELSE}"
+        )
+
+
 def _numbered(labels: NDArray[Any], classes: Sequence[str]) -> NDArray[np.int64]:
     """Return labels as numbers of classes; they may be names, or have one column for each class."""
     if labels.dtype.kind in "US":
@@ -115,7 +137,7 @@ def _numbered(labels: NDArray[Any], classes: Sequence[str]) -> NDArray[np.int64]
     if labels.ndim == 2 and labels.shape[1] > 1:
         labels = labels.argmax(axis=1)
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)):
-        raise InputError("labels are numbers or names of classes, and these have fractions")
+        raise InputError(f"labels are numbers or names of classes, and these have fractions{_ELSE}")
     return labels.reshape(len(labels)).astype(np.int64)
 
 

@@ -16,6 +16,7 @@ from holdfast.errors import ExportError, did_you_mean
 from holdfast.exporting.kinds import Kind
 from holdfast.exporting.portable import Portable
 from holdfast.judge.about import About
+from holdfast.judge.keras_model import signature_of
 from holdfast.judge.loading import check_classes
 from holdfast.types import Json
 
@@ -34,7 +35,13 @@ def described(
         FormatError: what was told does not fit the model.
     """
     told = tuple(known.classes if classes is None else classes)
-    meaning = dict(known.inputs) | dict(inputs or {})
+    # Formats take fewer names than Keras does.
+    asked = zip(signature_of(model.original).inputs, model.signature.inputs, strict=True)
+    named = {original.name: tensor.name for original, tensor in asked}
+    meaning = {
+        named.get(name, name): words
+        for name, words in (dict(known.inputs) | dict(inputs or {})).items()
+    }
     if len(set(told)) != len(told):
         twice = next(name for name in told if told.count(name) > 1)
         raise ExportError(f"two classes are named {twice!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -124,6 +125,8 @@ def export_each(
         For each what was written, or the error why not.
     """
     began = time.monotonic()
+    _check_bound("tolerance", tolerance)
+    _check_bound("most_loss", most_loss)
     own = dict(custom_objects or {})
     models: dict[Any, tuple[Portable, About]] = {}
     expected = functools.cache(comparing.expected)
@@ -138,12 +141,12 @@ def export_each(
                     model, known = sources.opened(source, own)
                     models[key] = portable.portable(model, own), known
                 ready, known = models[key]
+                if kind.backend is None:
+                    ready = portable.as_it_is(ready)
                 about = describing.described(known, ready, classes, inputs)
                 given = None
                 if calibrate is not None:
                     given = calibration.read(calibrate, labels, ready.signature, about)
-                if kind.backend is None:
-                    ready = portable.as_it_is(ready)
                 work = closing.enter_context(folder_beside(target))
                 order = Order(
                     ready, about, kind, target, work, precision, given, most_loss, tolerance
@@ -184,6 +187,12 @@ def _chosen(
     if labels is not None and calibrate is None:
         raise ExportError("labels are of the inputs of --calibrate, which are not given")
     return kind
+
+
+def _check_bound(name: str, bound: float | None) -> None:
+    # No difference is more than a bound that is no number, and JSON has none that is infinite.
+    if bound is not None and not (math.isfinite(bound) and bound >= 0):
+        raise ExportError(f"{name}={bound}: expected a number, 0 or more")
 
 
 def _write(orders: Sequence[Order], own: Mapping[str, Any], say: Callable[[str], None]) -> None:

@@ -71,16 +71,17 @@ def check(loss: Loss, most_loss: float, where: str) -> None:
             "some of the calibration inputs",
             wrong,
         )
-    if loss.before is not None and loss.after is not None:
-        if loss.before - loss.after > most_loss:
-            raise ExportError(
-                f"{where} was not written: its accuracy on {loss.samples} inputs is "
-                f"{loss.after:.4f}, and the model's is {loss.before:.4f}: more than {most_loss:g} "
-                "was lost. Calibrate on more inputs like those to come, or allow more: --most-loss",
-                loss.largest,
-            )
-        return
-    wrong = {name: part for name, part in loss.change.items() if part > _MOST_CHANGE}
+    before, after = loss.before, loss.after
+    if before is not None and after is not None and before - after > most_loss:
+        raise ExportError(
+            f"{where} was not written: its accuracy on {loss.samples} inputs is {after:.4f}, and "
+            f"the model's is {before:.4f}: more than {most_loss:g} was lost. Calibrate on more "
+            "inputs like those to come, or allow more: --most-loss",
+            loss.largest,
+        )
+    # The accuracy is of the first output alone.
+    unlabelled = list(loss.change)[0 if before is None else 1 :]
+    wrong = {name: loss.change[name] for name in unlabelled if loss.change[name] > _MOST_CHANGE}
     if wrong:
         each = ", ".join(f"{name} by {part:.0%}" for name, part in wrong.items())
         raise ExportError(

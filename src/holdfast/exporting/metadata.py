@@ -23,6 +23,10 @@ _HDF5_MOST = 60_000
 
 def write(path: Path, form: str, about: About) -> None:
     """Put what is known of a model into its file, which nobody reads yet."""
+    if form in ("tflite", "stablehlo"):
+        about = dataclasses.replace(
+            about, export={**about.export, carried.SUM: carried.sum_of(path)}
+        )
     text = abouts.to_json(about)
     if form == "onnx":
         _into_onnx(path, text)

@@ -7,6 +7,8 @@ Owns the two values and the directory that a file is made in. Leaves the work to
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +90,35 @@ def folder_beside(target: Path) -> Iterator[Path]:
     """Make a directory that goes at the end; what a killed export has left is removed first."""
     target = target.absolute()
     files.make_directory(target.parent)
-    files.remove_halves(target)
+    for left in target.parent.glob(layout.temporary_names(target)):
+        with _held(left) as ours:
+            if ours:
+                files.remove_tree(left)
     folder = layout.temporary(target)
     files.make_folder(folder)
     try:
-        yield folder
+        with _held(folder):
+            yield folder
     finally:
         files.remove_tree(folder)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Hold a directory as long as it is worked in; yield whether nobody else holds it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # it went in this moment
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:  # the file system has no locks
+            pass
+        yield True
+    finally:
+        os.close(handle)

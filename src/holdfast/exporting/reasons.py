@@ -11,7 +11,7 @@ _LONGEST = 400
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LACKING = re.compile(r"(?:TF Select|Custom) ops: ([\w, ]+)")
 _OP = re.compile(r"error: (?:.*: )?('tf\.\w+' op[^\n]*)")
-_UNTRANSLATED = re.compile(r"Tensorflow op \[([^\]]*)\] is not supported")
+_NAME = re.compile(r"('[^']*') is not a valid (?:root )?scope name")
 
 
 def readable(error: BaseException) -> str:
@@ -22,6 +22,12 @@ def readable(error: BaseException) -> str:
     lacking = sorted({op for found in _LACKING.findall(text) for op in found.split(", ")})
     if lacking:
         return f"its runtime has no operation for TensorFlow's {', '.join(lacking)}"
+    name = _NAME.search(text)
+    if name:
+        return (
+            f"{name[1]} is the name of a layer that TensorFlow takes not: it takes letters and "
+            "digits of English, and after the first of them also _ . / > and -"
+        )
     operation = _OP.search(text)
     if operation:
         return shortened(operation[1])

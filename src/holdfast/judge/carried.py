@@ -15,11 +15,13 @@ writing it to `exporting`. What a file says is not trusted: it is bounded and ch
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from holdfast.errors import FormatError
 from holdfast.judge.about import LONGEST, About, from_json
+from holdfast.types import Json
 
 KEY = "holdfast"
 """The name in an `.onnx`'s metadata, and of the attribute of an HDF5's root."""
@@ -30,7 +32,11 @@ MEMBER = "holdfast.json"
 TEXT = "holdfast.about"
 """The name in the header of a `.safetensors`."""
 
+SUM = "sum"
+"""In what is told of the export, of the model's own bytes: `bytes`, how many, and `blake2b`."""
+
 _LABELS = "labels.txt"
+_PIECE = 1 << 20
 _END, _END_SIZE = b"PK\5\6", 22
 
 
@@ -52,6 +58,31 @@ def of_appended(path: Path) -> About:
         if not file.read(4).startswith(_END):
             return About(name=path.stem)
     return _of_zip(path)
+
+
+def check_sum(path: Path, about: About) -> None:
+    """Check the bytes of a model against the sum that the file has of them, if it has one.
+
+    Runtimes in C++ may crash on damaged ones.
+
+    Raises:
+        FormatError: they are others.
+    """
+    told = about.export.get(SUM)
+    if not isinstance(told, dict) or not isinstance(told.get("bytes"), int):
+        return
+    if sum_of(path, told["bytes"]) != told:
+        raise FormatError(f"{path}: the file is damaged: its bytes are not those written")
+
+
+def sum_of(path: Path, length: int | None = None) -> dict[str, Json]:
+    """Return the sum of the first bytes of a file, or of all."""
+    found, size = hashlib.blake2b(digest_size=32), 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE if length is None else min(_PIECE, length - size)):
+            found.update(piece)
+            size += len(piece)
+    return {"bytes": size, "blake2b": found.hexdigest()}
 
 
 def of_keras(path: Path) -> About:

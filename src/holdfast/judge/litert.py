@@ -78,8 +78,11 @@ class LiteRT:
         """Return the only output for the only input; None unless it is as the last that was run."""
         if self._into or self._from or type(self._runner) is not _Kept:
             return None
-        with self._lock:
-            return self._runner.again(array)
+        try:
+            with self._lock:
+                return self._runner.again(array)
+        except (ValueError, RuntimeError):  # what is wrong is said by whoever asks `run` then
+            return None
 
     def close(self) -> None:
         """Let go of the interpreter."""

@@ -55,10 +55,10 @@ def check_classes(path: object, about: About, signature: Signature) -> None:
     Raises:
         FormatError: there are not.
     """
-    output = signature.outputs[0]
-    found, told = output.shape[-1] if output.sample else 1, len(about.classes)
-    if not told or found in (None, told) or (found, told) == (1, 2):
+    if _fits(about, signature):
         return
+    output, told = signature.outputs[0], len(about.classes)
+    found = _scores(signature)
     names = ", ".join(about.classes[:4]) + (", …" if told > 4 else "")
     raise FormatError(
         f"{path}: its output {output.name} has {found} numbers for each row, and {told} names of "
@@ -66,21 +66,40 @@ def check_classes(path: object, about: About, signature: Signature) -> None:
     )
 
 
+def _fits(about: About, signature: Signature) -> bool:
+    found, told = _scores(signature), len(about.classes)
+    return not told or found in (None, told) or (found, told) == (1, 2)
+
+
+def _scores(signature: Signature) -> int | None:
+    output = signature.outputs[0]
+    return output.shape[-1] if output.sample else 1
+
+
 def _loaded(path: Path, custom_objects: dict[str, Any]) -> tuple[Runtime, About]:
     if path.is_file():
         if _begins_as_lite(path):
             from holdfast.judge.litert import LiteRT
 
-            return LiteRT(path), carried.of_appended(path)
-        if path.suffix == ".onnx":
+            about = carried.of_appended(path)
+            carried.check_sum(path, about)
+            lite = LiteRT(path)
+            # Names that others have put there may be of what they make of the outputs.
+            if not about.export and not _fits(about, lite.signature):
+                about = replace(about, classes=())
+            return lite, about
+        ending = path.suffix.lower()
+        if ending == ".onnx":
             from holdfast.judge.onnx import Onnx
 
             onnx = Onnx(path)
             return onnx, carried.of_onnx(path, onnx.metadata)
-        if path.suffix == ".stablehlo":
+        if ending == ".stablehlo":
             from holdfast.judge.stablehlo import StableHLO
 
-            return StableHLO(path), carried.of_appended(path)
+            about = carried.of_appended(path)
+            carried.check_sum(path, about)
+            return StableHLO(path), about
     if (path / "saved_model.pb").is_file():
         from holdfast.judge.saved_model import SavedModel
 

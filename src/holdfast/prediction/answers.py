@@ -34,8 +34,8 @@ class Answers:
     Args:
         outputs: its arrays, by name.
         files: the image of each row, or none.
-        classes: the likeliest class of each row: its name, or its number where it has no name;
-            None where the model says no class.
+        classes: the likeliest class of each row: its name, or its number where it has no name,
+            or None where the row has NaN; None where the model says no class.
         certainty: the number that the model gave for it.
         measure: what that number is: `probability` where all of a row sum to 1, else `score`.
     """
@@ -90,6 +90,10 @@ class Reader:
         best = scores.argmax(axis=1)
         certainty = scores[np.arange(len(scores)), best]
         classes = np.array(self._names, dtype=object)[best] if self._names else best
+        broken = np.isnan(certainty.astype(np.float64))  # argmax finds NaN before any number
+        if broken.any():
+            classes = classes.astype(object)
+            classes[broken] = None
         return Answers(outputs, files, classes, certainty, self._measure)
 
     def _begin(self, name: str, output: NDArray[Any]) -> None:
@@ -105,7 +109,8 @@ class Reader:
         within = numbers and bool(((output >= 0) & (output <= 1)).all())
         whole = numbers and bool((abs(output.sum(axis=1, dtype=float) - 1) < _NEAR_ONE).all())
         sure = within and (alone or (whole and width > 1))
-        self._says = sure or (bool(self._names) and numbers)
+        # Of one number that is no probability nobody can say where the second class begins.
+        self._says = sure or (bool(self._names) and numbers and not alone)
         self._measure = PROBABILITY if sure else SCORE
 
 

@@ -88,6 +88,7 @@ class Inputs:
         columns: Sequence[str] = (),
         say: Callable[[str], object] = lambda text: None,
     ) -> None:
+        check_rows(signature)
         self._signature = signature
         self._about = about or About()
         self._fixed = next((t.shape[0] for t in signature.inputs if t.shape[0] is not None), None)
@@ -210,6 +211,20 @@ class Inputs:
     def _say_spare(self, path: str, spare: Sequence[str]) -> None:
         if spare:
             self._say(f"{path}: not used: {', '.join(spare)}")
+
+
+def check_rows(signature: Signature) -> None:
+    """Refuse a model that takes or gives a number for a whole batch: samples do not say it.
+
+    Raises:
+        InputError: there is such an input or output.
+    """
+    for tensor in (*signature.inputs, *signature.outputs):
+        if not tensor.shape:
+            raise InputError(
+                f"{tensor.name} is {tensor}, one for a whole batch: expected inputs and outputs "
+                "with a row for each sample; run this model with holdfast.judge"
+            )
 
 
 def _expanded(given: str) -> list[str]:

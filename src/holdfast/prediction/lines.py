@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from holdfast.errors import InputError, did_you_mean
 from holdfast.judge.signature import Feed, Signature, Tensor, shown
+from holdfast.prediction.bounds import largest
 
 _PIECE = 1 << 16
+_SHOWN = 40
 
 _Line = tuple[int, bytes]
 
@@ -82,7 +84,7 @@ def of_pipe(stream: IO[bytes], most: int) -> Iterator[list[_Line]]:
 def _samples(line: bytes, signature: Signature, where: str) -> Feed:
     """Return a line's sample of each input."""
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_float=_float)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: expected JSON, found: {error}") from None
     tensors = signature.inputs
@@ -123,6 +125,10 @@ def _sample(tensor: Tensor, value: Any, where: str) -> NDArray[Any]:
         found = {"U": "text", "O": "null, objects, or numbers too large"}
         what = found.get(array.dtype.kind, "numbers")
         raise InputError(f"{expected}, found {what}")
+    if array.dtype.kind == "f" and tensor.dtype.startswith(("float", "bfloat")):
+        beyond = np.abs(array) > largest(tensor.dtype)
+        if (beyond & np.isfinite(array)).any():
+            raise InputError(f"{expected}, found a number that {tensor.dtype} does not hold")
     sample = tensor.sample
     if len(array.shape) == len(sample) and all(
         size in (None, found) for size, found in zip(sample, array.shape, strict=True)
@@ -136,6 +142,13 @@ def _sample(tensor: Tensor, value: Any, where: str) -> NDArray[Any]:
     elif array.ndim == 0 and len(sample) == 1:
         return array.reshape(1)
     raise InputError(f"{expected}, found {shown(array.shape)}")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # a number, not the word Infinity
+        raise ValueError(f"{text[:_SHOWN]}, which float64 does not hold")
+    return number
 
 
 def _solid(shape: Iterable[int | None]) -> list[int | None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from holdfast.errors import InputError
 from holdfast.judge.signature import Feed, Signature
+from holdfast.prediction.bounds import largest
 from holdfast.prediction.columns import Placed, picked, placed
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
@@ -188,6 +190,9 @@ class Table:
                 )
             except ValueError:
                 return None
+            # An infinite one may have been a number that no float holds.
+            if numbers.dtype.kind == "f" and (np.abs(numbers) > largest(part.tensor.dtype)).any():
+                return None
             found[part.tensor.name] = numbers.reshape(len(texts), *part.sample)
         return found
 
@@ -215,6 +220,8 @@ class Table:
             read, kind = _truth, np.bool_
         elif "int" in part.tensor.dtype:
             read, kind = _whole, np.int64
+        else:
+            read = partial(_within, largest(part.tensor.dtype), part.tensor.dtype)
         values = [
             [self._cell(read, number, column, cells[column]) for column in part.columns]
             for number, cells in rows
@@ -255,6 +262,14 @@ def _number(text: str) -> float:
         pass
     point = ", with a decimal point" if text.replace(",", "", 1).strip("+-").isdecimal() else ""
     raise ValueError(f"a number{point}")
+
+
+def _within(most: float, dtype: str, text: str) -> float:
+    """Return a number that a type holds; what is written as infinite is taken as that."""
+    number = _number(text)
+    if abs(number) > most and text.strip("+-").lower() not in ("inf", "infinity"):
+        raise ValueError(f"a number that {dtype} holds")
+    return number
 
 
 def _whole(text: str) -> int:

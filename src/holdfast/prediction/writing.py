@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from holdfast.errors import InputError, MissingExtraError, did_you_mean
 from holdfast.judge.signature import shown
-from holdfast.prediction.answers import Answers, columns, free
+from holdfast.prediction.answers import CLASS, Answers, columns, free
 
 _ROWS_TOGETHER = 1 << 14
 _PIECE = 1 << 20
@@ -187,7 +187,7 @@ class Parquet:
 
         facts = answers.facts
         table = facts | columns(answers.outputs, self._classes, list(facts))
-        rows = pa.table({name: pa.array(_storable(column)) for name, column in table.items()})
+        rows = pa.table({name: self._array(name, column) for name, column in table.items()})
         if self._waiting:
             _same(self._waiting[0].column_names, rows.column_names)
         self._waiting.append(rows)
@@ -198,6 +198,15 @@ class Parquet:
     def close(self) -> None:
         self._put()
         self._writer.close()
+
+    def _array(self, name: str, column: NDArray[Any]) -> Any:
+        """Return a column; its type is the same in all batches, also where a class is missing."""
+        import pyarrow as pa
+
+        if column.dtype != object:
+            return pa.array(_storable(column))
+        numbered = name == CLASS and not self._classes
+        return pa.array(column, pa.int64() if numbered else pa.string())
 
     def _put(self) -> None:
         """Write what waits as one group of rows: many small groups are slow to read."""
@@ -301,6 +310,8 @@ def _nested(row: Any) -> str:
 
 def _quoted(text: Any) -> str:
     """Return a cell, in quotes where it needs them."""
+    if text is None:
+        return ""
     plain = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
     if any(mark in plain for mark in ',"\n\r'):
         doubled = plain.replace('"', '""')

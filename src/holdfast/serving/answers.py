@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ JSON = "application/json"
 CSV = "text/csv"
 NPY = "application/x-npy"
 
+_ROWS = 1024  # that are written to CSV at once
 _ONE = 0.02  # how far from one a sum of probabilities may be: quantized models round each
 
 
@@ -127,28 +129,39 @@ def _predictions(outputs: Feed, classes: Classes | None) -> list[Json]:
 
 
 def _csv(outputs: Feed, classes: Classes | None, names: Sequence[str]) -> bytes:
-    head, columns = [], []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_head(outputs, classes, names))
+    # Texts of numbers are many times their size.
+    for start in range(0, len(next(iter(outputs.values()))), _ROWS):
+        some = slice(start, start + _ROWS)
+        columns: list[list[list[str]]] = []
+        if classes is not None:
+            columns.append([["" if name is None else str(name)] for name in classes.names[some]])
+            if classes.probabilities is not None:
+                columns.append(classes.probabilities[some].astype(str)[:, None].tolist())
+        for array in outputs.values():
+            columns.append(array[some].reshape(len(array[some]), -1).astype(str).tolist())
+        writer.writerows(
+            [cell for part in parts for cell in part] for parts in zip(*columns, strict=True)
+        )
+    return text.getvalue().encode()
+
+
+def _head(outputs: Feed, classes: Classes | None, names: Sequence[str]) -> list[str]:
+    """Return the names of a table's columns."""
+    head = []
     if classes is not None:
         head.append("class")
-        columns.append([["" if name is None else str(name)] for name in classes.names])
         if classes.probabilities is not None:
             head.append("probability")
-            columns.append(classes.probabilities.astype(str)[:, None].tolist())
     for place, (name, array) in enumerate(outputs.items()):
-        flat = array.reshape(len(array), -1)
-        width = flat.shape[1]
+        width = math.prod(array.shape[1:])
         if place == 0 and classes is not None and len(names) == width:
             head += [f"{name}_{of}" if len(outputs) > 1 else of for of in names]
         else:
             head += [f"{name}_{at}" for at in range(width)] if width > 1 else [name]
-        columns.append(flat.astype(str).tolist())
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(
-        [cell for part in parts for cell in part] for parts in zip(*columns, strict=True)
-    )
-    return text.getvalue().encode()
+    return head
 
 
 def _kind(accept: str) -> str:

@@ -19,40 +19,29 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from holdfast.errors import InputError, did_you_mean
 from holdfast.judge.signature import Feed
 from holdfast.serving import answers, metadata, metrics, openapi, page, people, protocol
 from holdfast.serving.access import Access
-from holdfast.serving.batching import Answer, Batcher, Limits, late, overloaded
+from holdfast.serving.batching import Answer, Batcher, Limits, late
 from holdfast.serving.body import GoneError, Receive, Room, Share, read
 from holdfast.serving.refusal import RequestError
+from holdfast.serving.response import JSON, Response, Send, refused
+from holdfast.serving.response import send as sending
 from holdfast.serving.served import Served
 from holdfast.types import Json
 
 Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Bodies and answers of so many bytes are read and written beside the event loop.
 _LARGE = 256 << 10
-# An answer is sent in pieces: those that the client does not take are not handed on.
-_PIECE = 256 << 10
-_JSON = "application/json"
 _BYTES = "application/octet-stream"
 _LENGTH = b"inference-header-content-length"
 _OF_VERSION = re.compile(r"/v2/models/([^/]+)/versions/([^/]+)(/[a-z]+)?")
 _OF_MODEL = re.compile(r"/v2/models/([^/]+)(/.*)?")
 _log = logging.getLogger("holdfast.serving")
-
-
-class Response(NamedTuple):
-    """An answer."""
-
-    body: bytes
-    kind: str = _JSON
-    status: int = 200
-    headers: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -146,14 +135,16 @@ class App:
                 handler = self._handler(route, scope["method"], path)
                 response = await handler(Request(headers, receive, share, path, version))
             except RequestError as error:
-                response = _refused(error)
+                response = refused(error)
+                # Else what was read is kept by it, until cycles are collected.
+                error.__traceback__ = None
             except GoneError:
                 self._metrics.answered(route.label, 499, time.perf_counter() - began)
                 return
             except Exception:
                 response = _broken()
             share.stretch(len(response.body))
-            await _send(response, send, last=self.draining)
+            await sending(response, send, last=self.draining)
         self._metrics.answered(route.label, response.status, time.perf_counter() - began)
 
     def _route(self, path: str) -> tuple[_Route, str | None]:
@@ -183,7 +174,7 @@ class App:
             raise RequestError(metadata.not_here(path), 404)
         handler = route.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
-            allowed = ", ".join(route.handlers)
+            allowed = ", ".join(route.handlers).replace("GET", "GET, HEAD")
             raise RequestError(f"expected {allowed}, found {method[:20]}", 405, {"Allow": allowed})
         return handler
 
@@ -376,41 +367,6 @@ class App:
         return Response(body, kind, headers=headers)
 
 
-async def too_many(send: Send) -> None:
-    """Answer a request of one connection too many."""
-    await _send(_refused(overloaded()), send, last=True)
-
-
-async def _send(response: Response, send: Send, *, last: bool) -> None:
-    """Send an answer.
-
-    Args:
-        response: it.
-        send: as ASGI has it.
-        last: whether the connection is to end.
-    """
-    headers = []
-    if response.status != 304:  # these would be those of the body that is not sent
-        headers = [
-            (b"content-type", response.kind.encode()),
-            (b"content-length", b"%d" % len(response.body)),
-        ]
-    for name, value in response.headers.items():
-        headers.append((name.lower().encode(), value.encode()))
-    if last and "Connection" not in response.headers:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    body = response.body
-    for end in range(_PIECE, len(body), _PIECE):
-        piece = body[end - _PIECE : end]
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": body[(len(body) - 1) // _PIECE * _PIECE :]})
-
-
-def _refused(error: RequestError) -> Response:
-    return Response(error.body(), _JSON, error.status, error.headers)
-
-
 def _size(outputs: Feed) -> int:
     return sum(array.nbytes for array in outputs.values())
 
@@ -428,7 +384,7 @@ def _forget(watching: asyncio.Future[None]) -> None:
 
 
 def _json(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(json.dumps(value).encode(), _JSON, status, headers or {})
+    return Response(json.dumps(value).encode(), JSON, status, headers or {})
 
 
 def _broken() -> Response:

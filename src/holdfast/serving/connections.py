@@ -8,12 +8,15 @@ Leaves requests to `app`.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from holdfast.serving.app import App, Scope, Send, too_many
+from holdfast.serving import response
+from holdfast.serving.app import App, Scope
+from holdfast.serving.batching import overloaded
 from holdfast.serving.body import Receive
 
 # What is on its way when the server is told to end is still taken, so long.
@@ -26,6 +29,7 @@ _REFUSED = 64
 _OTHER_FILES = 128
 # A request's first line and headers.
 _MOST_HEAD = 64 << 10
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class Server(uvicorn.Server):
@@ -66,6 +70,8 @@ class Connection(HttpToolsProtocol):
             if self._head > _MOST_HEAD:
                 self.transport.close()
                 return
+        elif self.cycle is None or self.cycle.response_complete:
+            data = _without_upgrade(data)
         super().data_received(data)
 
     def on_message_begin(self) -> None:
@@ -107,6 +113,16 @@ async def close_silent(server: uvicorn.Server) -> None:
         before = silent
 
 
+def _without_upgrade(data: bytes) -> bytes:
+    """Return the beginning of a request that asks for no other protocol.
+
+    A server may pass over that wish, but httptools then drops the body. Java's own client offers
+    HTTP/2 with its first request, whatever it is.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + rest if _UPGRADE.search(head) else data
+
+
 def _most() -> int:
     """Return how many connections are answered: fewer than the files this process may open."""
     try:
@@ -117,5 +133,5 @@ def _most() -> int:
     return max(min(MOST, files - _REFUSED - _OTHER_FILES), 1)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    await too_many(send)
+async def _refuse(scope: Scope, receive: Receive, send: response.Send) -> None:
+    await response.send(response.refused(overloaded()), send, last=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.judge.signature import shown
+from holdfast.prediction.bounds import largest
 from holdfast.serving.refusal import RequestError
 from holdfast.types import Json
 
@@ -44,8 +45,6 @@ _LITTLE = {
     for dtype, name in NAMES.items()
     if dtype not in ("bfloat16", "string")
 }
-
-_BFLOAT16 = float.fromhex("0x1.fep127")
 
 
 def nested(value: Json, name: str) -> tuple[list[Any], tuple[int, ...]]:
@@ -107,11 +106,6 @@ def from_json(flat: list[Any], dtype: str, name: str) -> NDArray[Any]:
         return np.array(flat, dtype=wanted)
     except OverflowError:
         raise _beyond(dtype, name) from None
-
-
-def most(dtype: str) -> float:
-    """Return the largest number that a type of floating point holds."""
-    return _BFLOAT16 if dtype == "bfloat16" else float(np.finfo(dtype).max)
 
 
 def from_bytes(raw: memoryview, datatype: str, shape: Sequence[int], name: str) -> NDArray[Any]:
@@ -183,7 +177,7 @@ def _floats(flat: list[Any], dtype: str, name: str) -> NDArray[Any]:
         wide = np.array(flat, dtype=np.float64)
     except OverflowError:
         raise _beyond(dtype, name) from None
-    if (np.isfinite(wide) & (np.abs(wide) > most(dtype))).any():
+    if (np.isfinite(wide) & (np.abs(wide) > largest(dtype))).any():
         raise _beyond(dtype, name)
     return wide.astype("float32" if dtype == "bfloat16" else dtype)
 

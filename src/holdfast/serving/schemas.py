@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from holdfast.judge.signature import Signature, Tensor
-from holdfast.serving.datatypes import NAMES, most
+from holdfast.prediction.bounds import largest
+from holdfast.serving.datatypes import NAMES
 from holdfast.serving.protocol import LONGEST
 from holdfast.types import Json
 
@@ -273,7 +274,7 @@ def _value(dtype: str) -> Json:
     if kind.kind in "iu":
         limits = np.iinfo(kind)
         return {"type": "integer", "minimum": int(limits.min), "maximum": int(limits.max)}
-    return {"type": "number", "minimum": -most(dtype), "maximum": most(dtype)}
+    return {"type": "number", "minimum": -largest(dtype), "maximum": largest(dtype)}
 
 
 def _plain(dtype: str) -> str:

@@ -18,6 +18,7 @@ from typing import NoReturn
 import holdfast.judge
 from holdfast.errors import HoldfastError, MissingExtraError
 from holdfast.judge.loading import check_classes
+from holdfast.prediction.inputs import check_rows
 from holdfast.serving.access import Access
 from holdfast.serving.app import App
 from holdfast.serving.batching import Limits
@@ -75,6 +76,7 @@ def load(path: Path, name: str | None, classes: tuple[str, ...], most_rows: int)
         classes=classes or about.classes,
     )
     check_classes(path, judge.about, judge.signature)
+    check_rows(judge.signature)
     try:
         return tried(judge, version_of(judge), most_rows)
     except HoldfastError:

@@ -1,19 +1,24 @@
 """SavedModels of every age: whose each array is, and what Keras wrote beside them."""
 
 import shutil
+import zipfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from corpus_models import digest
 from saved_models import manifest, small, special
 
+import holdfast
 from holdfast.errors import FormatError
 from holdfast.formats import saved_model
 from holdfast.formats.model_file import ByLayer, ByObject
 from holdfast.formats.saved_vocabulary import asset_path
+from holdfast.formats.writing import has_tensorflow
 
 CASES = manifest()
+CORPUS = Path(__file__).parent / "corpus" / "files"
 
 
 def path_of(name):
@@ -209,3 +214,14 @@ def test_an_asset_is_no_link(tmp_path):
     Path(tmp_path, "assets", "vocabulary.txt").symlink_to(tmp_path / "secret")
     with pytest.raises(FormatError, match="is no file"):
         asset_path(tmp_path, "vocabulary.txt")
+
+
+@pytest.mark.skipif(has_tensorflow(), reason="TensorFlow runs it itself")
+def test_a_saved_model_judges_without_tensorflow(tmp_path):
+    with zipfile.ZipFile(CORPUS / "attention_causal.zip") as files:
+        files.extractall(tmp_path)
+    (path,) = (found.parent for found in tmp_path.rglob("saved_model.pb"))
+    model = holdfast.judge.load(path)
+    x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
+    expected = np.asarray(holdfast.load_model(path)(x))
+    np.testing.assert_allclose(model(x), expected, rtol=1e-5, atol=1e-6)

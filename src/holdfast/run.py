@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -564,7 +564,10 @@ class Run:
 
 def _class_names(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the names of classes, if they are some."""
-    names = (classes,) if isinstance(classes, str) else tuple(classes)
+    # A set has no order, and the names are in that of the model's output.
+    if isinstance(classes, (str, Set, Mapping)) or not isinstance(classes, Iterable):
+        raise RunError(f"classes: expected a list of names, found {classes!r}")
+    names = tuple(classes)
     if len(names) == 1:
         raise RunError(f"classes: expected a list of at least two names, found {classes!r}")
     for name in names:

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import own_layers
 import pytest
 
 import holdfast.judge
@@ -124,3 +125,13 @@ def test_two_exports_to_one_target_leave_each_other_alone(tmp_path):
         assert other.is_dir()
         assert one != other
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_this_process_brings_its_own_classes(tmp_path):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((4,)), own_layers.Doubled(), keras.layers.Dense(2)])
+    targets = [tmp_path / "m.keras", tmp_path / "m.keras"]
+    first, twice = export_each([(model, target, None) for target in targets])
+    assert not isinstance(first, Exception), first
+    assert "written twice" in str(twice)
+    assert targets[0].is_file()

@@ -189,6 +189,7 @@ def test_several_inputs_go_by_name_or_in_order():
         "different lengths: a 3, b 2": [given[0], given[1][:2]],
         r"b: expected int32\[\?, 5\], found float64": [given[0], given[1] * 0.5],
         "which int32 does not hold": [given[0], given[1].astype("int64") + 2**40],
+        "numbers that float32 does not hold": [given[0].astype("float64") * 1e39, given[1]],
         "b was not given": {"a": given[0]},
     }
     for message, inputs in wrong.items():
@@ -553,7 +554,10 @@ def test_a_run_keeps_what_it_is_told(tmp_path):
 def test_what_cannot_be_told_of_a_run(tmp_path):
     run = holdfast.Run(tmp_path / "run")
     wrong = {
-        "at least two": {"classes": "cat"},
+        "at least two": {"classes": ["cat"]},
+        "a list of names, found 'cat'": {"classes": "cat"},
+        "a list of names, found {'cat'}": {"classes": {"cat"}},  # without an order
+        "a list of names, found 5": {"classes": 5},
         "expected texts, found 1": {"classes": ["a", 1]},
         "'a' is there twice": {"classes": ["a", "b", "a"]},
         "expected a dict": {"inputs": ["x"]},

@@ -140,6 +140,11 @@ def test_csv_with_and_without_names(tmp_path):
     found = read(written(path, shuffled), say=said.append)
     np.testing.assert_array_equal(found, ROWS)
     assert said == [f"{path}: not used: label"]
+    for spare, shown in ((8, "s6, s7"), (9, "s6, s7 and 1 more"), (500, "s6, s7 and 492 more")):
+        names = ",".join(f"s{number}" for number in range(spare))
+        wide = table(np.c_[ROWS, np.zeros((7, spare))], f"x_0,x_1,x_2,{names}\n")
+        np.testing.assert_array_equal(read(written(path, wide), say=said.append), ROWS)
+        assert said[-1] == f"{path}: not used: s0, s1, s2, s3, s4, s5, {shown}"
     labelled = written(path, table(np.c_[ROWS, [9] * 7], "p,q,r,label\n"))
     np.testing.assert_array_equal(read(labelled, columns=["r", "1", "q"]), ROWS[:, [2, 0, 1]])
     np.testing.assert_array_equal(read(written(path, "0,1,2\n"), header=False), [[0, 1, 2]])

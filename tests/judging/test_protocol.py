@@ -520,6 +520,7 @@ LARGE = npy(np.zeros((1, 2, 3), "float32")).replace(b"(1, 2, 3), }    ", b"(9999
         ("text/csv", b"", "no rows"),
         ("text/csv", b'""', "expected numbers, found nothing"),
         ("text/csv", b"," * 100_000, "expected 6 columns of CSV, found 100001"),
+        ("text/csv", b"1,2,3,4,5,6,7\n", r"the body: expected columns.*found 7; send these alone"),
         ("application/x-npy", npy(np.array([{}])), "npy file of numbers"),
         ("application/x-npy", npy(ROWS)[:-1], "found 47"),
         ("application/x-npy", npy(ROWS) + b"!", "found 49"),
@@ -621,6 +622,19 @@ def test_json_is_the_same_with_and_without_the_faster_library(monkeypatch):
     monkeypatch.setattr(json_text, "_fast", None)
     assert json.loads(json_text.write(values)) == fast
     assert json_text.read(memoryview(b'{"a": [1, 2.5]}')) == {"a": [1, 2.5]}
+
+
+@pytest.mark.parametrize("nothing", [b"[]", b"{}"])
+def test_json_of_more_lists_than_can_be_read_in_time_is_refused(nothing, monkeypatch):
+    def text(count):
+        return b"[" + b",".join([nothing] * (count - 1)) + b"]"
+
+    with pytest.raises(RequestError, match=r"1048576 lists and objects at most.*found 1048577"):
+        json_text.read(memoryview(text(1_048_577)))
+    monkeypatch.setattr(json_text, "MOST_LISTS", 1000)
+    assert len(json_text.read(text(1000))) == 999
+    with pytest.raises(RequestError, match="found 1001: send samples as flat lists, or binary"):
+        json_text.read(text(1001))
 
 
 def test_metadata_says_what_a_client_needs():

@@ -17,7 +17,8 @@ def parse(given: str | None) -> tuple[str, ...]:
         given: the names with commas between them, or a file with one a line; None for no names.
 
     Raises:
-        InputError: a name is missing or comes twice.
+        InputError: a name is missing or comes twice; or there is one alone, which may be that of a
+            file that is not there.
     """
     if given is None:
         return ()
@@ -26,6 +27,10 @@ def parse(given: str | None) -> tuple[str, ...]:
     names = given.split(",") if lines is None else lines
     names = [name.strip() for name in names]
     where = given if lines is not None else "the classes"
+    if len(names) == 1:
+        raise InputError(
+            f"{where}: expected at least two names, or a file with one a line, found {names[0]!r}"
+        )
     for place, name in enumerate(names):
         if not name:
             raise InputError(f"{where}: expected a name for each class, found none for {place}")

@@ -89,8 +89,8 @@ def predict(
         str | None,
         typer.Option(
             metavar="BLACK:WHITE",
-            help="The numbers that images become. By default 0:255 for a model that scales them "
-            "for itself or takes whole numbers, else 0:1.",
+            help="The numbers that images become. By default what the words about the input say, "
+            "else 0:255 for a model that scales them for itself or takes whole numbers, else 0:1.",
         ),
     ] = None,
     columns: Annotated[

@@ -60,7 +60,7 @@ def _answer(task: Task) -> str | None:
     try:
         _write(task)
     except HoldfastError as error:
-        return str(error)
+        return str(error).removeprefix(f"{task.model}: ")
     except Exception as error:  # whatever a converter may raise is its reason
         return reasons.readable(error)
     return None

@@ -147,6 +147,8 @@ def export_each(
                 given = None
                 if calibrate is not None:
                     given = calibration.read(calibrate, labels, ready.signature, about)
+                if any(target == other.target for other in orders if isinstance(other, Order)):
+                    raise ExportError(f"{target} is to be written twice: give each its own name")
                 work = closing.enter_context(folder_beside(target))
                 order = Order(
                     ready, about, kind, target, work, precision, given, most_loss, tolerance
@@ -154,11 +156,9 @@ def export_each(
                 orders.append(order)
             except HoldfastError as error:
                 orders.append(error)
-        _write([order for order in orders if isinstance(order, Order)], own, say)
+        _write([order for order in orders if isinstance(order, Order)], say)
         return [
-            order
-            if isinstance(order, HoldfastError)
-            else _finished(order, expected, own, say, began)
+            order if isinstance(order, HoldfastError) else _finished(order, expected, say, began)
             for order in orders
         ]
 
@@ -195,7 +195,7 @@ def _check_bound(name: str, bound: float | None) -> None:
         raise ExportError(f"{name}={bound}: expected a number, 0 or more")
 
 
-def _write(orders: Sequence[Order], own: Mapping[str, Any], say: Callable[[str], None]) -> None:
+def _write(orders: Sequence[Order], say: Callable[[str], None]) -> None:
     """Write the files, those of other backends by child processes. Reasons go to the orders."""
     saved: dict[int, Path] = {}
     tasks: dict[str, list[tuple[Order, Task]]] = {}
@@ -203,7 +203,7 @@ def _write(orders: Sequence[Order], own: Mapping[str, Any], say: Callable[[str],
         try:
             if order.kind.backend is None:
                 say(f"writing {order.target}")
-                portable.write(order.model, order.file("float32"), order.kind.name, own)
+                portable.write(order.model, order.file("float32"), order.kind.name)
                 continue
             portable.check_portable(order.model.model, order.kind.name)
             if id(order.model) not in saved:
@@ -252,14 +252,13 @@ def _tasks(order: Order, model: Path) -> list[Task]:
 def _finished(
     order: Order,
     expected: Callable[[Portable], proving.Samples],
-    own: Mapping[str, Any],
     say: Callable[[str], None],
     began: float,
 ) -> Exported | HoldfastError:
     try:
         if order.reason is not None:
             raise ExportError(f"{order.target} was not written: {order.reason}")
-        done = proving.proven(order, expected(order.model), own, say)
+        done = proving.proven(order, expected(order.model), say)
     except HoldfastError as error:
         return error
     return dataclasses.replace(done, seconds=time.monotonic() - began)

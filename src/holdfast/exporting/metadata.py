@@ -15,8 +15,6 @@ from holdfast.judge import about as abouts
 from holdfast.judge import carried
 from holdfast.judge.about import About
 
-_SAFETENSORS = "holdfast.about"
-_LABELS = "labels.txt"
 # What HDF5 has room for beside an object: of long trainings the curve stays out, then the layers.
 _HDF5_MOST = 60_000
 
@@ -48,7 +46,7 @@ def _into_zip(path: Path, text: str, labels: tuple[str, ...]) -> None:
         # Not packed: whoever maps the file can read it as it lies.
         members.writestr(carried.MEMBER, text)
         if labels:
-            members.writestr(_LABELS, "".join(f"{name}\n" for name in labels))
+            members.writestr(carried.LABELS, "".join(f"{name}\n" for name in labels))
 
 
 def _into_onnx(path: Path, text: str) -> None:
@@ -79,7 +77,7 @@ def _into_safetensors(path: Path, text: str) -> None:
     with path.open("rb") as old, whole.open("wb") as new:
         length = int.from_bytes(old.read(8), "little")
         header = json.loads(old.read(length))
-        header.setdefault("__metadata__", {})[_SAFETENSORS] = text
+        header.setdefault("__metadata__", {})[carried.TEXT] = text
         encoded = json.dumps(header, separators=(",", ":")).encode()
         encoded += b" " * (-len(encoded) % 8)  # arrays begin at multiples of 8
         new.write(len(encoded).to_bytes(8, "little") + encoded)

@@ -38,7 +38,8 @@ class Portable:
         signature: its inputs and outputs, by the names that they have in the file.
         batch: the size of a batch where it takes no other.
         computed: what the model computed in before.
-        custom, modules: as a task has them.
+        own: classes and functions that neither Keras nor Holdfast has, by name.
+        custom, modules: where they are, as a task has it.
     """
 
     model: Any
@@ -46,6 +47,7 @@ class Portable:
     signature: Signature
     batch: int | None
     computed: str
+    own: Mapping[str, Any]
     custom: Mapping[str, Sequence[str]]
     modules: Sequence[str]
 
@@ -59,13 +61,14 @@ def portable(model: Any, custom_objects: Mapping[str, Any]) -> Portable:
     """
     own = _own_objects(model, custom_objects)
     computed = _computed(model)
-    wide = model if computed == _PLAIN else _in_float32(model, custom_objects)
+    wide = model if computed == _PLAIN else _in_float32(model, own)
     return Portable(
         wide,
         model,
         _signature(wide),
         _fixed_batch(model),
         computed,
+        own,
         {name: (found.__module__, found.__qualname__) for name, found in own.items()},
         sorted({found.__module__ for found in own.values()}),
     )
@@ -95,7 +98,7 @@ def as_it_is(given: Portable) -> Portable:
     return replace(given, model=given.original, signature=signature_of(given.original))
 
 
-def write(given: Portable, path: Path, form: str, custom_objects: Mapping[str, Any]) -> None:
+def write(given: Portable, path: Path, form: str) -> None:
     """Write a file that Keras reads, without what the model was compiled with.
 
     Raises:
@@ -105,7 +108,7 @@ def write(given: Portable, path: Path, form: str, custom_objects: Mapping[str, A
     if getattr(model, "compiled", False):
         whole = path.with_name("compiled.keras")
         save(model, whole)
-        model = load_model(whole, custom_objects, compile=False)
+        model = load_model(whole, given.own, compile=False)
     try:
         with keras_private.without_tensorflow():
             writing.save_model(model, path, form, compiled=False)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from holdfast import conversion
 from holdfast.errors import ExportError, FormatError
@@ -27,15 +26,12 @@ from holdfast.types import Json
 Samples = Sequence[tuple[Feed, Feed]]
 
 
-def proven(
-    order: Order, samples: Samples, own: Mapping[str, Any], say: Callable[[str], None]
-) -> Exported:
+def proven(order: Order, samples: Samples, say: Callable[[str], None]) -> Exported:
     """Compare what was written, let it say what was found, and give it its name.
 
     Args:
         order: its files are written.
         samples: inputs, and what the model gives for them.
-        own: the custom objects.
         say: is told what is being done.
 
     Raises:
@@ -43,14 +39,14 @@ def proven(
     """
     plain, made = order.file("float32"), order.file(order.precision)
     if order.kind.backend is None:
-        _check_arrays(order, plain, own)
-    with _opened(plain, order, own) as judge:
+        _check_arrays(order, plain)
+    with _opened(plain, order) as judge:
         say(f"running {order.target} in {judge.runtime}")
         found = _compared(judge, order, samples, _tolerance(order))
     loss = None
     if made != plain:
         say(f"running {order.target} in {order.precision}")
-        with _opened(made, order, own) as judge:
+        with _opened(made, order) as judge:
             found = _compared(judge, order, samples, _narrow_tolerance(order))
             loss = _loss(judge, order)
     done = Exported(
@@ -68,7 +64,7 @@ def proven(
     about = dataclasses.replace(order.about, export=_told(order, done))
     metadata.write(made, order.kind.name, about)
     text = _size(made) - done.size
-    with _opened(made, order, own) as judge:
+    with _opened(made, order) as judge:
         # As it was before it was told, but for what a runtime may round otherwise.
         again = comparing.differences(judge, samples[:1])
         allowed = max(*found.values(), done.tolerance or 0.0) * 1.01
@@ -115,21 +111,22 @@ def _loss(judge: Judge, order: Order) -> Loss | None:
     return loss
 
 
-def _check_arrays(order: Order, path: Path, own: Mapping[str, Any]) -> None:
+def _check_arrays(order: Order, path: Path) -> None:
     """Check that a file for Keras has every array bit for bit."""
     from holdfast.api import load_model
 
     try:
-        again = load_model(path, own, compile=False)
+        again = load_model(path, order.model.own, compile=False)
         conversion.compare(order.model.model, again, outputs=False)
     except FormatError as error:
-        raise ExportError(f"{order.target} was not written: {error}") from error
+        said = str(error).removeprefix(f"{path}: ")
+        raise ExportError(f"{order.target} was not written: {said}") from error
 
 
 @contextlib.contextmanager
-def _opened(path: Path, order: Order, own: Mapping[str, Any]) -> Iterator[Judge]:
+def _opened(path: Path, order: Order) -> Iterator[Judge]:
     try:
-        judge = loading.load(path, own)
+        judge = loading.load(path, order.model.own)
     except FormatError as error:
         said = str(error).removeprefix(f"{path}: ")
         raise ExportError(f"{order.target} was not written: {reasons.shortened(said)}") from error

@@ -35,7 +35,9 @@ TEXT = "holdfast.about"
 SUM = "sum"
 """In what is told of the export, of the model's own bytes: `bytes`, how many, and `blake2b`."""
 
-_LABELS = "labels.txt"
+LABELS = "labels.txt"
+"""The name in the zip of a `.tflite` of the classes alone, one a line: TFLite's own way."""
+
 _PIECE = 1 << 20
 _END, _END_SIZE = b"PK\5\6", 22
 
@@ -125,7 +127,7 @@ def _of_zip(path: Path) -> About:
 
     with contextlib.ExitStack() as closing:
         members = ZipMembers(open_region(path, closing))
-        for name in (MEMBER, _LABELS):
+        for name in (MEMBER, LABELS):
             if name in members.names:
                 if members.open(name).size > LONGEST:
                     raise FormatError(f"{path}: {name} is longer than the {LONGEST} bytes allowed")

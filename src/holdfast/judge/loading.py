@@ -101,10 +101,21 @@ def _loaded(path: Path, custom_objects: dict[str, Any]) -> tuple[Runtime, About]
             carried.check_sum(path, about)
             return StableHLO(path), about
     if (path / "saved_model.pb").is_file():
-        from holdfast.judge.saved_model import SavedModel
-
-        return SavedModel(path), carried.of_saved_model(path)
+        return _saved_model(path, custom_objects)
     return _by_keras(path, custom_objects)
+
+
+def _saved_model(path: Path, custom_objects: dict[str, Any]) -> tuple[Runtime, About]:
+    """Return a SavedModel in TensorFlow, or without it what Holdfast itself reads of it."""
+    from holdfast.judge.saved_model import SavedModel
+
+    try:
+        return SavedModel(path), carried.of_saved_model(path)
+    except MissingExtraError as missing:
+        try:
+            return _by_keras(path, custom_objects)
+        except FormatError:
+            raise missing from None
 
 
 def _by_keras(path: Path, custom_objects: dict[str, Any]) -> tuple[Runtime, About]:

@@ -141,7 +141,13 @@ def _typed(tensor: Tensor, array: NDArray[Any]) -> NDArray[Any]:
                 f"{tensor.name}: expected {tensor}, found numbers from {low} to {high}, which "
                 f"{tensor.dtype} does not hold"
             )
-    return array.astype(wanted)
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(wanted)
+    except FloatingPointError:
+        raise InputError(
+            f"{tensor.name}: expected {tensor}, found numbers that {tensor.dtype} does not hold"
+        ) from None
 
 
 def _numpy(name: str) -> np.dtype[Any]:

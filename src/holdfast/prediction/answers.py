@@ -1,9 +1,10 @@
 """Outputs as rows that people and tables can read: named columns, the likeliest class.
 
-Owns what the columns are called and which class an output says. Leaves files to `writing`.
+Owns what the columns are called and which there are. Leaves which class a row is of to `classes`,
+and files to `writing`.
 
-An output says a class where its classes have names, or where it gives several numbers for a sample
-that are from 0 to 1 and sum to 1. Whether it does is seen in the first batch.
+A file has the same columns in all rows: the first batch says whether there is a class, and whether
+`probability` or `score` stands beside it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from numpy.typing import NDArray
 
 from holdfast.errors import InputError
 from holdfast.judge.signature import Feed, shown
+from holdfast.prediction.classes import Classes, classify
 
 FILE = "file"
 CLASS = "class"
 PROBABILITY = "probability"
 SCORE = "score"
-
-_NEAR_ONE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Answers:
         outputs: its arrays, by name.
         files: the image of each row, or none.
         classes: the likeliest class of each row: its name, or its number where it has no name,
-            or None where the row has NaN; None where the model says no class.
-        certainty: the number that the model gave for it.
-        measure: what that number is: `probability` where all of a row sum to 1, else `score`.
+            or None where the row is of no class; None where the model says no class.
+        certainty: the number that the model gave for it; NaN where it is not what `measure` says.
+        measure: what that number is: `probability`, or `score` where rows are of no probabilities.
     """
 
     outputs: Feed
@@ -80,38 +80,28 @@ class Reader:
             InputError: there are more or fewer names of classes than numbers.
         """
         name, first = next(iter(outputs.items()))
+        found = classify(first, self._names)
         if self._says is None:
-            self._begin(name, first)
-        if not self._says:
+            self._begin(name, first, found)
+        if not self._says or found is None:
             return Answers(outputs, files, None, None, self._measure)
-        scores = first.reshape(len(first), -1)
-        if scores.shape[1] == 1:  # how sure the model is of the second of two classes
-            scores = np.concatenate([1 - scores, scores], axis=1)
-        best = scores.argmax(axis=1)
-        certainty = scores[np.arange(len(scores)), best]
-        classes = np.array(self._names, dtype=object)[best] if self._names else best
-        broken = np.isnan(certainty.astype(np.float64))  # argmax finds NaN before any number
-        if broken.any():
-            classes = classes.astype(object)
-            classes[broken] = None
-        return Answers(outputs, files, classes, certainty, self._measure)
+        certainty = found.numbers
+        if self._measure == PROBABILITY and not found.probable.all():
+            certainty = certainty.copy()
+            certainty[~found.probable] = np.nan
+        return Answers(outputs, files, found.best, certainty, self._measure)
 
-    def _begin(self, name: str, output: NDArray[Any]) -> None:
-        """Decide by the first batch whether an output says a class, and how sure it is."""
-        numbers = output.dtype.kind in "fV" and output.ndim == 2
-        alone = numbers and output.shape[1] == 1 and len(self._names) == 2
-        width = 2 if alone else output.shape[-1]
-        if self._names and (output.ndim < 2 or width != len(self._names)):
+    def _begin(self, name: str, output: NDArray[Any], found: Classes | None) -> None:
+        """Decide by the first batch which columns there are."""
+        width = output.shape[-1]
+        fits = len(self._names) in ((2,) if width == 1 else (width,))
+        if self._names and (output.ndim < 2 or not fits):
             raise InputError(
                 f"{len(self._names)} classes have names ({', '.join(self._names)}), and the output "
                 f"{name} is {output.dtype}{shown((None, *output.shape[1:]))}"
             )
-        within = numbers and bool(((output >= 0) & (output <= 1)).all())
-        whole = numbers and bool((abs(output.sum(axis=1, dtype=float) - 1) < _NEAR_ONE).all())
-        sure = within and (alone or (whole and width > 1))
-        # Of one number that is no probability nobody can say where the second class begins.
-        self._says = sure or (bool(self._names) and numbers and not alone)
-        self._measure = PROBABILITY if sure else SCORE
+        self._says = found is not None and found.of_all
+        self._measure = PROBABILITY if found is not None and found.probabilities else SCORE
 
 
 def columns(

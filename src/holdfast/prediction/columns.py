@@ -15,6 +15,8 @@ from holdfast.judge.signature import Signature, Tensor, shown
 
 _SHOWN = 12
 
+CHOOSE = "choose them with --columns"
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -60,7 +62,11 @@ def picked(names: Sequence[str] | None, width: int, asked: Sequence[str], what: 
 
 
 def placed(
-    signature: Signature, names: Sequence[str] | None, chosen: Sequence[int], what: str
+    signature: Signature,
+    names: Sequence[str] | None,
+    chosen: Sequence[int],
+    what: str,
+    way_out: str = CHOOSE,
 ) -> list[Placed]:
     """Return the columns of each input.
 
@@ -69,6 +75,7 @@ def placed(
         names: of all the table's columns, or None.
         chosen: the indexes of the columns that count.
         what: the table, for errors.
+        way_out: where there are more or fewer columns than the inputs need.
 
     Raises:
         InputError: the columns are not those that the inputs need; says which were expected and
@@ -89,7 +96,7 @@ def placed(
             return [_placed(tensor, found[tensor.name], what) for tensor in signature.inputs]
         if any(found.values()):
             raise InputError(_missing(signature, found, own, what))
-    return _by_order(signature, names, chosen, what)
+    return _by_order(signature, names, chosen, what, way_out)
 
 
 def _by_name(tensor: Tensor, own: dict[str, int]) -> list[int]:
@@ -104,7 +111,11 @@ def _by_name(tensor: Tensor, own: dict[str, int]) -> list[int]:
 
 
 def _by_order(
-    signature: Signature, names: Sequence[str] | None, chosen: Sequence[int], what: str
+    signature: Signature,
+    names: Sequence[str] | None,
+    chosen: Sequence[int],
+    what: str,
+    way_out: str,
 ) -> list[Placed]:
     sizes = [_size(tensor) for tensor in signature.inputs]
     known = sum(size or 0 for size in sizes)
@@ -114,11 +125,11 @@ def _by_order(
             f"{tensor.name} {tensor}: {'any number of' if size is None else size}"
             for tensor, size in zip(signature.inputs, sizes, strict=True)
         )
-        way_out = "; name the columns after the inputs, or " if len(sizes) > 1 else "; "
+        name_them = "name the columns after the inputs, or " if len(sizes) > 1 else ""
         raise InputError(
             f"{what}: expected columns for {wanted}; found {len(chosen)}"
             f"{f': {_listed([names[index] for index in chosen])}' if names else ''}"
-            f"{way_out}choose them with columns"
+            f"; {name_them}{way_out}"
         )
     parts = []
     begin = 0

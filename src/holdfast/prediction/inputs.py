@@ -32,6 +32,7 @@ LINES = (".jsonl", ".ndjson")
 ENDINGS = (".npy", ".npz", *TABLES, ".parquet", *LINES, *images.ENDINGS)
 
 _FREE_IMAGES = 16
+_SPARE_SHOWN = 8
 _NAMED = "the standard input"
 
 
@@ -210,7 +211,9 @@ class Inputs:
 
     def _say_spare(self, path: str, spare: Sequence[str]) -> None:
         if spare:
-            self._say(f"{path}: not used: {', '.join(spare)}")
+            more = len(spare) - _SPARE_SHOWN
+            names = ", ".join(spare[:_SPARE_SHOWN]) + (f" and {more} more" if more > 0 else "")
+            self._say(f"{path}: not used: {names}")
 
 
 def check_rows(signature: Signature) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from holdfast.errors import InputError
 from holdfast.judge.signature import Feed, Signature
 from holdfast.prediction.bounds import largest
-from holdfast.prediction.columns import Placed, picked, placed
+from holdfast.prediction.columns import CHOOSE, Placed, picked, placed
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _SHOWN = 40
@@ -41,7 +41,8 @@ def feed(text: str, signature: Signature, what: str) -> Feed:
     Raises:
         InputError: as `Table`; or there are no rows.
     """
-    parts = list(Table(io.StringIO(text), signature, 1 << 16, what))
+    way_out = "send these alone"
+    parts = list(Table(io.StringIO(text), signature, 1 << 16, what, way_out=way_out))
     if not parts:
         raise InputError(f"{what} has no rows")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -58,6 +59,7 @@ class Table:
         header: whether the first line has the columns' names; None to find out: it has where no
             cell of it is a number.
         columns: names or numbers, from 1, of the columns that count; none for all.
+        way_out: for errors, where there are more or fewer columns than the inputs need.
 
     Attributes:
         spare: the names of columns that are not used.
@@ -75,10 +77,13 @@ class Table:
         what: str,
         header: bool | None = None,
         columns: Sequence[str] = (),
+        *,
+        way_out: str = CHOOSE,
     ) -> None:
         self._signature = signature
         self._batch = batch
         self._what = what
+        self._way_out = way_out
         self._lines: Iterator[_Line] = enumerate(self._read(lines), 1)
         self._names: list[str] | None = None
         self._parts: list[Placed] = []
@@ -125,7 +130,7 @@ class Table:
         else:
             self._lines = chain(used, self._lines)
         chosen = picked(self._names, self._width, columns, self._what)
-        self._parts = placed(self._signature, self._names, chosen, self._what)
+        self._parts = placed(self._signature, self._names, chosen, self._what, self._way_out)
         taken = {column for part in self._parts for column in part.columns}
         if self._names:
             self.spare = [name for place, name in enumerate(self._names) if place not in taken]

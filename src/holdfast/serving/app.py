@@ -1,9 +1,9 @@
-"""The server's paths: what is answered to whom, as an ASGI application.
+"""The server's answers: what is answered to whom, as an ASGI application.
 
-Owns paths, methods, statuses and headers. Leaves what requests and answers say to `protocol`,
-`people`, `answers`, `metadata` and `openapi`, reading bodies to `body`, judging to `batching`, and
-connections to `server`. Nothing in an answer tells of this machine: what went wrong is in the log,
-by an id.
+Owns statuses and headers. Leaves paths and methods to `routes`, what requests and answers say to
+`protocol`, `people`, `answers`, `metadata` and `openapi`, reading bodies to `body`, judging to
+`batching`, and connections to `server`. Nothing in an answer tells of this machine: what went wrong
+is in the log, by an id.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ import asyncio
 import hashlib
 import json
 import logging
-import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from holdfast.errors import InputError, did_you_mean
+from holdfast.errors import InputError
 from holdfast.judge.signature import Feed
-from holdfast.serving import answers, metadata, metrics, openapi, page, people, protocol
+from holdfast.serving import answers, metadata, metrics, openapi, page, people, protocol, routes
 from holdfast.serving.access import Access
 from holdfast.serving.batching import Answer, Batcher, Limits, late
-from holdfast.serving.body import GoneError, Receive, Room, Share, read
+from holdfast.serving.body import GoneError, Receive, Room, read
 from holdfast.serving.refusal import RequestError
 from holdfast.serving.response import JSON, Response, Send, refused
 from holdfast.serving.response import send as sending
+from holdfast.serving.routes import Handler, Request
 from holdfast.serving.served import Served
 from holdfast.types import Json
 
@@ -39,47 +38,9 @@ Scope = MutableMapping[str, Any]
 _LARGE = 256 << 10
 _BYTES = "application/octet-stream"
 _LENGTH = b"inference-header-content-length"
-_OF_VERSION = re.compile(r"/v2/models/([^/]+)/versions/([^/]+)(/[a-z]+)?")
-_OF_MODEL = re.compile(r"/v2/models/([^/]+)(/.*)?")
 _log = logging.getLogger("holdfast.serving")
 
-
-@dataclass(slots=True)
-class Request:
-    """A request, as its path's function takes it.
-
-    Args:
-        headers: by their names in small letters.
-        receive: gives the body.
-        share: of the memory for bodies, until the request is answered.
-        path: as it was asked for.
-        version: that its path names.
-    """
-
-    headers: Mapping[bytes, bytes]
-    receive: Receive
-    share: Share
-    path: str
-    version: str | None = None
-
-
-Handler = Callable[[Request], Awaitable[Response]]
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """What is answered at a path.
-
-    Args:
-        label: the path's pattern, as the metrics have it.
-        handlers: by method.
-        free: whether no token is needed.
-    """
-
-    label: str
-    handlers: Mapping[str, Handler]
-    free: bool = False
 
 
 class App:
@@ -103,8 +64,7 @@ class App:
         self._batcher = Batcher(served, limits, self._metrics.batch)
         # One, so that no more than one image is unpacked at a time.
         self._beside = ThreadPoolExecutor(1, "holdfast-bodies")
-        self._routes = self._all_routes(served.name)
-        self._nowhere = _Route("other", {})
+        self._routes = routes.Routes(served.name, self._handlers())
 
     @property
     def served(self) -> Served:
@@ -126,13 +86,13 @@ class App:
         began = time.perf_counter()
         path: str = scope["path"]
         headers = dict(scope["headers"])
-        route, version = self._route(path)
+        route, version = self._routes.find(path)
         with self._room.take() as share:
             try:
                 self._access.check_name(headers)
                 if not route.free:
                     self._access.check_token(headers)
-                handler = self._handler(route, scope["method"], path)
+                handler = self._routes.handler(route, scope["method"], path)
                 response = await handler(Request(headers, receive, share, path, version))
             except RequestError as error:
                 response = refused(error)
@@ -147,61 +107,25 @@ class App:
             await sending(response, send, last=self.draining)
         self._metrics.answered(route.label, response.status, time.perf_counter() - began)
 
-    def _route(self, path: str) -> tuple[_Route, str | None]:
-        """Return what is at a path, and the version that it names."""
-        route = self._routes.get(path)
-        if route is not None:
-            return route, None
-        named = _OF_VERSION.fullmatch(path)
-        if named and named[1] == self.served.name:
-            route = self._routes.get(f"/v2/models/{named[1]}{named[3] or ''}")
-            if route is not None:
-                return route, named[2]
-        if page.asset(path) is not None:
-            return _Route("/page", {"GET": self._asset}, free=True), None
-        return self._nowhere, None
-
-    def _handler(self, route: _Route, method: str, path: str) -> Handler:
-        if not route.handlers:
-            named = _OF_MODEL.fullmatch(path)
-            if named and named[1] != self.served.name and path != "/v2/models/stats":
-                hint = did_you_mean(named[1], [self.served.name])
-                raise RequestError(
-                    f"there is no model {named[1][:100]!r}{hint}; the model here is "
-                    f"{self.served.name!r}",
-                    404,
-                )
-            raise RequestError(metadata.not_here(path), 404)
-        handler = route.handlers.get("GET" if method == "HEAD" else method)
-        if handler is None:
-            allowed = ", ".join(route.handlers).replace("GET", "GET, HEAD")
-            raise RequestError(f"expected {allowed}, found {method[:20]}", 405, {"Allow": allowed})
-        return handler
-
-    def _all_routes(self, name: str) -> dict[str, _Route]:
-        model = f"/v2/models/{name}"
-        routes = {
-            "/predict": _Route("/predict", {"POST": self._predict}),
-            "/v2/health/live": _Route("/v2/health/live", {"GET": self._live}, free=True),
-            "/v2/health/ready": _Route("/v2/health/ready", {"GET": self._ready}, free=True),
-            "/v2": _Route("/v2", {"GET": self._server}),
-            "/v2/models/stats": _Route("/v2/models/stats", {"GET": self._stats}),
-            "/v2/repository/index": _Route("/v2/repository/index", {"POST": self._index}),
-            "/openapi.json": _Route("/openapi.json", {"GET": self._openapi}),
-            "/page.json": _Route("/page.json", {"GET": self._facts}),
-            "/metrics": _Route("/metrics", {"GET": self._metrics_text}),
+    def _handlers(self) -> dict[routes.Route, Handler]:
+        return {
+            routes.PREDICT: self._predict,
+            routes.INFER: self._infer,
+            routes.LIVE: self._live,
+            routes.READY: self._ready,
+            routes.SERVER: self._server,
+            routes.ALL_STATS: self._stats,
+            # What is the model's own comes last: it may be called `stats`.
+            routes.MODEL: self._model,
+            routes.MODEL_READY: self._model_ready,
+            routes.CONFIG: self._config,
+            routes.STATS: self._stats,
+            routes.INDEX: self._index,
+            routes.OPENAPI: self._openapi,
+            routes.METRICS: self._metrics_text,
+            routes.FACTS: self._facts,
+            routes.ASSET: self._asset,
         }
-        for ending, method, handler, free in (
-            ("/infer", "POST", self._infer, False),
-            ("", "GET", self._model, False),
-            ("/config", "GET", self._config, False),
-            ("/stats", "GET", self._stats, False),
-            ("/ready", "GET", self._model_ready, True),
-        ):
-            routes[f"{model}{ending}"] = _Route(
-                f"/v2/models/{{model}}{ending}", {method: handler}, free
-            )
-        return routes
 
     async def _infer(self, request: Request) -> Response:
         self._check_version(request)

@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from holdfast.serving.refusal import RequestError
 from holdfast.types import Json
 
+MOST_LISTS = 1 << 20
+"""Lists and objects in a text: each takes many times the memory and the time of a number."""
+
 # What a number beyond all floats has; others may have it too.
 _HUGE = re.compile(rb"[eE]\+?0*[1-9]\d\d|\d{200}")
 
@@ -38,8 +41,16 @@ def read(text: bytes | memoryview) -> Json:
     """Return the value that a text is.
 
     Raises:
-        RequestError: the text is not JSON.
+        RequestError: the text is not JSON, or has more than `MOST_LISTS`.
     """
+    # A mark within a text counts too: what has so many is nothing that a model takes.
+    if len(text) > MOST_LISTS:
+        found = sum(map(bytes(text).count, (b"[", b"{")))
+        if found > MOST_LISTS:
+            raise RequestError(
+                f"expected {MOST_LISTS} lists and objects at most in JSON, found {found}: send "
+                "samples as flat lists, or binary"
+            )
     if _fast is not None:
         try:
             return _fast.loads(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -265,8 +265,8 @@ class Run:
             told = Description()
         new = replace(
             told,
-            classes=told.classes if classes is None else _class_names(classes),
-            inputs=told.inputs if inputs is None else _meanings(inputs),
+            classes=told.classes if classes is None else description.class_names(classes),
+            inputs=told.inputs if inputs is None else description.meanings(inputs),
         )
         if new == told and self._layout.description.exists():
             return
@@ -560,33 +560,6 @@ class Run:
                 f"there are 'last', 'best' and the steps {steps or '(none)'}"
             )
         return found[-1]
-
-
-def _class_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of classes, if they are some."""
-    # A set has no order, and the names are in that of the model's output.
-    if isinstance(classes, (str, Set, Mapping)) or not isinstance(classes, Iterable):
-        raise RunError(f"classes: expected a list of names, found {classes!r}")
-    names = tuple(classes)
-    if len(names) == 1:
-        raise RunError(f"classes: expected a list of at least two names, found {classes!r}")
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise RunError(f"classes: expected texts, found {name!r}")
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        raise RunError(f"classes: {double!r} is there twice")
-    return names
-
-
-def _meanings(inputs: Mapping[str, str]) -> dict[str, str]:
-    """Return what inputs mean, if that is said by name."""
-    if not isinstance(inputs, Mapping):
-        raise RunError(f"inputs: expected a dict of words by the inputs' names, found {inputs!r}")
-    for name, meaning in inputs.items():
-        if not isinstance(name, str) or not isinstance(meaning, str):
-            raise RunError(f"inputs: expected a text for each name, found {name!r}: {meaning!r}")
-    return dict(inputs)
 
 
 def _end(record: journal.Record) -> Status:

@@ -48,6 +48,14 @@ class Total(Doubling):
         return {"y": super().run(feed)["y"].sum(keepdims=True)[0]}
 
 
+class Wide(Doubling):
+    """Gives as many numbers for each row as the batch's largest is."""
+
+    def run(self, feed):
+        x = super().run(feed)["y"]
+        return {"y": np.ones((len(x), int(x.max())), "float32")}
+
+
 def served(runtime, version="1", at_once=0):
     return Served(Judge(Path("model"), runtime, About()), version, at_once)
 
@@ -58,6 +66,11 @@ def rows(count, first=0.0, width=3):
 
 def run(test, runtime, at_once=0, **limits):
     """Run a coroutine function on a batcher, and return the batcher's batches' sizes."""
+    return [batch[0] for batch in batches(test, runtime, at_once, **limits)]
+
+
+def batches(test, runtime, at_once=0, **limits):
+    """Run a coroutine function on a batcher, and return what was told of each batch."""
     told = []
 
     async def main():
@@ -70,7 +83,7 @@ def run(test, runtime, at_once=0, **limits):
         await batcher.close()
 
     asyncio.run(main())
-    return [batch[0] for batch in told]
+    return told
 
 
 async def held(batcher, runtime):
@@ -168,6 +181,19 @@ def test_a_batch_that_fails_harms_none_but_who_is_to_blame():
     run(test, runtime)
 
 
+@pytest.mark.parametrize("at_once", [0, 64], ids=["thread", "loop"])
+def test_an_answer_that_cannot_be_put_together_stops_nothing(at_once):
+    async def test(batcher):
+        bad = batcher.put({"x": np.array([[1], [1], [3]], "float32")})
+        good = batcher.put({"x": np.ones((1, 1), "float32")})
+        with pytest.raises(ValueError, match="dimension"):
+            await bad
+        assert (await good).outputs["y"].shape == (1, 2)
+        assert (await batcher.put({"x": np.ones((2, 1), "float32")})).outputs["y"].shape == (2, 2)
+
+    run(test, Wide(sample=(1,)), at_once, batch=2)
+
+
 def test_past_its_bounds_the_queue_refuses_at_once():
     runtime = Doubling()
 
@@ -226,6 +252,59 @@ def test_what_nobody_waits_for_any_more_is_not_judged():
     assert run(test, runtime) == [1, 1]
 
 
+def test_who_gives_up_leaves_the_queue_at_once():
+    runtime = Doubling()
+
+    async def test(batcher):
+        first = await held(batcher, runtime)
+        waiting = [batcher.put(rows(5)) for _ in range(3)]
+        assert (batcher.waiting, batcher.held) == (3, 192)
+        for future in waiting:
+            future.cancel()
+        await asyncio.sleep(0)
+        assert (batcher.waiting, batcher.held) == (0, 12)
+        others = [batcher.put(rows(5)) for _ in range(3)]
+        first.cancel()
+        await asyncio.sleep(0)
+        assert batcher.held == 192  # what is being judged is held until that ends
+        runtime.open.set()
+        await asyncio.gather(*others)
+
+    assert run(test, runtime, waiting=3, bytes=200) == [1, 15]
+
+
+def test_who_has_waited_too_long_leaves_the_queue_at_once():
+    runtime = Doubling()
+
+    async def test(batcher):
+        first = await held(batcher, runtime)
+        with pytest.raises(RequestError):
+            await batcher.put(rows(20))
+        assert (batcher.waiting, batcher.held) == (0, 12)
+        runtime.open.set()
+        await asyncio.gather(first, return_exceptions=True)
+        await batcher.put(rows(1))
+
+    assert run(test, runtime, seconds=0.1) == [1, 1]
+
+
+def test_each_moment_that_a_request_waits_is_counted_once():
+    runtime = Doubling()
+
+    async def test(batcher):
+        large = batcher.put(rows(6))
+        runtime.open.clear()
+        await asyncio.sleep(0.3)
+        runtime.open.set()
+        await large
+
+    told = batches(test, runtime, batch=2)
+    assert [batch[0] for batch in told] == [2, 2, 2]
+    waited, took = sum(batch[1] for batch in told), sum(batch[2] for batch in told)
+    assert took > 0.25
+    assert waited < 0.2
+
+
 def test_a_swap_takes_place_between_batches_and_closes_the_old_model():
     old, new = Doubling(), Doubling()
 
@@ -244,7 +323,29 @@ def test_a_swap_takes_place_between_batches_and_closes_the_old_model():
     assert new.batches == [8, 8, 4]
 
 
-def test_a_swap_in_the_middle_of_a_request_judges_it_anew():
+def test_a_request_that_was_begun_keeps_its_version_over_swaps():
+    old, new, newest = Doubling(), Doubling(), Doubling()
+
+    async def test(batcher):
+        large = batcher.put(rows(20))
+        old.open.clear()
+        await asyncio.sleep(0.02)
+        batcher.swap(served(new, "2"))
+        small = batcher.put(rows(1))
+        batcher.swap(served(newest, "3"))
+        assert not old.closed
+        old.open.set()
+        answer = await large
+        assert answer.served.version == "1"
+        np.testing.assert_array_equal(answer.outputs["y"], rows(20)["x"] * 2)
+        assert (await small).served.version == "3"
+
+    run(test, old, batch=8)
+    assert (old.batches, new.batches, newest.batches) == ([8, 8, 4], [], [1])
+    assert (old.closed, new.closed, newest.closed) == (True, True, False)
+
+
+def test_a_begun_request_that_is_given_up_holds_no_old_version():
     old, new = Doubling(), Doubling()
 
     async def test(batcher):
@@ -252,14 +353,13 @@ def test_a_swap_in_the_middle_of_a_request_judges_it_anew():
         old.open.clear()
         await asyncio.sleep(0.02)
         batcher.swap(served(new, "2"))
+        large.cancel()
         old.open.set()
-        answer = await large
-        assert answer.served.version == "2"
-        np.testing.assert_array_equal(answer.outputs["y"], rows(20)["x"] * 2)
+        await batcher.put(rows(1))
 
     run(test, old, batch=8)
-    assert old.batches == [8]
-    assert new.batches == [8, 8, 4]
+    assert (old.batches, new.batches) == ([8], [1])
+    assert (old.closed, new.closed) == (True, False)
 
 
 def test_models_whose_rows_cannot_be_told_apart_judge_each_request_alone():

@@ -27,7 +27,7 @@ from holdfast.errors import (
     NotThereError,
     RunError,
 )
-from holdfast.judge import carried
+from holdfast.judge import carried, of_run
 from holdfast.judge.about import About, Layer, from_json, to_json
 from holdfast.judge.judge import Judge
 from holdfast.judge.keras_model import KerasModel
@@ -570,3 +570,22 @@ def test_what_cannot_be_told_of_a_run(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write"):
         holdfast.Run(tmp_path / "file").describe(classes=["a", "b"])
+
+
+def test_a_run_that_prunes_while_it_is_read(tmp_path):
+    """What was the best a moment ago is gone: the best of now is taken."""
+    trained = holdfast.Run(tmp_path / "run")
+    trained.fit(small(), *DATA, epochs=3, verbose=0, keep=holdfast.Keep(last=3, best=3))
+    looks = []
+
+    class Training(holdfast.Run):
+        def best(self, monitor=None, mode="auto"):
+            found = super().best(monitor, mode)
+            looks.append(found)
+            if len(looks) == 1:
+                found.path.unlink()
+            return found
+
+    _, about = of_run.load_best(Training(trained.path))
+    assert len(looks) == 2
+    assert about.run["step"] == looks[1].position.total != looks[0].position.total

@@ -61,13 +61,23 @@ def test_commands(page, folder):
         assert found.returncode == 0, line + found.stderr
 
 
-def test_the_program_that_asks(folder, tmp_path):
+def test_the_programs_that_ask(folder, tmp_path):
     """Of the commands of this page test_serve and test_watch run what they stand for."""
-    (program,) = shown("serve.md", "python")
+    programs = shown("serve.md", "python")
     with serving(folder / "digits.onnx", tmp_path / "log") as server:
-        program = program.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{server.port}")
-        found = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=False
-        )
-    assert found.returncode == 0, found.stderr
-    assert re.fullmatch(r"[0-9a-f]{12} \w+\n", found.stdout)
+        found = [
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-c",
+                    program.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}"),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for program in programs
+        ]
+    assert [answer.stderr for answer in found] == ["", ""]
+    assert re.fullmatch(r"[0-9a-f]{12} \w+\n", found[0].stdout)
+    assert re.fullmatch(r"[0-9a-f]{12} \[\d \d \d\]\n", found[1].stdout)

@@ -19,6 +19,7 @@ def test_the_six_lines(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    del environment["KERAS_BACKEND"]  # as a new user has it, with TensorFlow beside JAX
     found = subprocess.run(
         ["bash", "-ec", shown.replace("8321", port)],
         cwd=tmp_path,
@@ -29,6 +30,7 @@ def test_the_six_lines(tmp_path):
         check=False,
     )
     assert found.returncode == 0, found.stderr
+    assert "jax" in json.loads((tmp_path / "runs/digits/run.json").read_text())["versions"]
     table = (tmp_path / "classes.csv").read_text().splitlines()
     assert table[0].startswith("class,probability,zero,one,")
     classes = [row.partition(",")[0] for row in table[1:]]

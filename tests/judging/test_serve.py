@@ -298,6 +298,18 @@ def test_what_cannot_be_served_is_said_in_a_line(model, capsys, monkeypatch, opt
     assert "Traceback" not in said
 
 
+def test_its_help_names_what_is_to_be_given(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    said = capsys.readouterr().out
+    for words in ("--port PORT", "--most-batch N", "--queue N", "--timeout SECONDS"):
+        assert words in " ".join(said.split())
+    assert "range" not in said
+    assert "where no token is set" in said
+    assert "It must have a checkpoint" in said
+
+
 def test_a_port_that_is_taken_is_said_in_a_line(model, server, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["serve", str(model[0]), "--port", str(server.port)])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import gzip
 import io
 import json
 import logging
@@ -46,9 +47,9 @@ class Failing:
         pass
 
 
-def app(runtime):
+def app(runtime, most_body=1 << 20):
     judge = Judge(Path(SECRET), runtime, About(name="model"))
-    return App(Served(judge, "1"), Access(None, "127.0.0.1"), Limits(), 1 << 20)
+    return App(Served(judge, "1"), Access(None, "127.0.0.1"), Limits(), most_body)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +171,8 @@ def test_too_many_connections_are_told_to_come_again(monkeypatch):
     asyncio.run(hold())
 
 
-async def posted(application, body, *headers):
-    """Return the answer to a body sent to /predict, and how often the loop went round."""
+async def posted(application, body, *headers, path="/predict", method="POST"):
+    """Return the answer to a body, and how often the loop went round."""
     sent, messages = [], [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive():
@@ -180,7 +181,7 @@ async def posted(application, body, *headers):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "path": "/predict", "method": "POST", "headers": headers}
+    scope = {"type": "http", "path": path, "method": method, "headers": headers}
     asked = asyncio.create_task(application(scope, receive, send))
     turns = 0
     while not asked.done():
@@ -205,6 +206,35 @@ def test_what_takes_long_to_read_does_not_hold_the_others():
     sent, turns = asyncio.run(ask())
     assert sent[0]["status"] == 200, sent
     assert turns > 100  # as many as it takes to wait: without a thread, a few
+
+
+def test_what_takes_long_to_unpack_does_not_hold_the_others():
+    most = 32 << 20
+    bomb = gzip.compress(bytes(most + 1), 1)
+    assert len(bomb) < 256 << 10
+
+    async def ask():
+        application = app(Wide(), most)
+        sent, turns = await posted(application, bomb, (b"content-encoding", b"gzip"))
+        await application.close()
+        return sent, turns
+
+    sent, turns = asyncio.run(ask())
+    assert sent[0]["status"] == 413, sent
+    assert turns > 100
+
+
+def test_the_time_of_what_failed_is_not_counted_to_what_was_answered():
+    async def ask():
+        application = app(Failing(ValueError()))
+        await posted(application, b"[[1, 2]]")
+        answer, _ = await posted(application, b"", path="/v2/models/model/stats", method="GET")
+        await application.close()
+        return json.loads(answer[1]["body"])["model_stats"][0]["inference_stats"]
+
+    told = asyncio.run(ask())
+    assert told["fail"]["count"] == 1
+    assert told["success"] == {"count": 0, "ns": 0}
 
 
 def test_what_was_refused_is_not_kept():

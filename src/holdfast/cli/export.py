@@ -128,8 +128,9 @@ def export(
         for part in done:
             output.say(_line(part))
     errors = [part for part in found if isinstance(part, Exception)]
-    for error in errors[:-1]:
-        output.complain(str(error))
+    said = list(dict.fromkeys(map(str, errors)))  # what is wrong with the model is said once
+    for text in said[:-1]:
+        output.complain(text)
     if errors:
         raise errors[-1]
 

@@ -53,7 +53,9 @@ class Predicted:
 def predict(
     model: Annotated[
         Path,
-        typer.Argument(metavar="MODEL", help="A run (its best), a model's file, .onnx or .tflite."),
+        typer.Argument(
+            metavar="MODEL", help="A run (its best), or a model's file: .onnx, .tflite, .keras, …"
+        ),
     ],
     inputs: Annotated[
         list[str],
@@ -97,7 +99,8 @@ def predict(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Columns of a table that count, by name or number, with commas. By default all.",
+            help="Columns of a table that count, by name or number (the first is 1), with "
+            "commas. By default all.",
         ),
     ] = None,
     header: Annotated[

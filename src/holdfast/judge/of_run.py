@@ -5,11 +5,12 @@ Owns gathering it. Leaves what a run is to `holdfast.run`, and its form to `judg
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from holdfast.errors import NoCheckpointError
+from holdfast.errors import DamagedError, NoCheckpointError
 from holdfast.judge.about import About, Layer
 from holdfast.run import Checkpoint, Run
 from holdfast.store.layout import Layout
@@ -17,19 +18,35 @@ from holdfast.store.layout import Layout
 MOST_POINTS = 500
 """Of a curve."""
 
+# A run that prunes faster than this many reads is not expected.
+_TRIES = 10
+
 
 def load_best(run: Run, custom_objects: dict[str, Any] | None = None) -> tuple[Any, About]:
     """Return the model of a run's best epoch, or the last where none was judged, and its About.
 
+    The run may be training: what it prunes while it is read is looked for anew.
+
     Raises:
         NotARunError: there is no run at the path.
         NoCheckpointError: it has no checkpoint yet.
+        DamagedError: its bytes are not what was written.
     """
+    for _ in range(_TRIES):
+        checkpoint = best_checkpoint(run)
+        with contextlib.suppress(OSError, DamagedError):
+            return load_checkpoint(run, checkpoint, custom_objects)
+        if checkpoint.path.exists():
+            break  # nobody pruned it
+    return load_checkpoint(run, best_checkpoint(run), custom_objects)
+
+
+def best_checkpoint(run: Run) -> Checkpoint:
+    """Return the checkpoint of a run's best epoch, or the last where none was judged."""
     try:
-        checkpoint = run.best()
+        return run.best()
     except NoCheckpointError:
-        checkpoint = run.last()
-    return load_checkpoint(run, checkpoint, custom_objects)
+        return run.last()
 
 
 def load_checkpoint(

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from holdfast.errors import HoldfastError, NoCheckpointError
+from holdfast.errors import HoldfastError
+from holdfast.judge.of_run import best_checkpoint
 from holdfast.run import Run
 from holdfast.serving.served import Served
 
@@ -55,7 +56,7 @@ class Watch:
         """Return a better version than the one that is served, or None."""
         step = "?"
         try:
-            step = str(best_step(self._run))
+            step = str(best_checkpoint(self._run).position.total)
             if step == served.version:
                 return None
             better = self._load()
@@ -72,15 +73,3 @@ class Watch:
             return None
         _log.info("step %s is served from now on", better.version)
         return better
-
-
-def best_step(run: Run) -> int:
-    """Return the step of the best checkpoint, or of the last where none is best.
-
-    Raises:
-        NoCheckpointError: there is none at all.
-    """
-    try:
-        return run.best().position.total
-    except NoCheckpointError:
-        return run.last().position.total

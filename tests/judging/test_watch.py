@@ -13,8 +13,9 @@ from server_process import infer_request, serving
 
 import holdfast
 from holdfast.errors import DamagedError
+from holdfast.judge.of_run import best_checkpoint
 from holdfast.serving.server import load
-from holdfast.serving.watch import Watch, best_step
+from holdfast.serving.watch import Watch
 
 EPOCHS = 4
 
@@ -44,7 +45,7 @@ def trained(tmp_path_factory, raw_digits):
 
 def test_better_checkpoints_take_over_and_every_request_is_answered(trained, raw_digits, tmp_path):
     run, train = trained
-    first = best_step(run)
+    first = best_checkpoint(run).position.total
     body, headers = infer_request(raw_digits[0][:3])
     answers, enough = [], threading.Event()
 
@@ -60,7 +61,7 @@ def test_better_checkpoints_take_over_and_every_request_is_answered(trained, raw
             thread.start()
         try:
             train(EPOCHS)
-            last = best_step(run)
+            last = best_checkpoint(run).position.total
             for _ in itertools.repeat(None, 600):
                 if answers and answers[-1][1] == last:
                     break

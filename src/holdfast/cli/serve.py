@@ -44,14 +44,20 @@ def serve(
         str, typer.Option(metavar="HOST", help="Where to listen; 0.0.0.0 for everywhere.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")
+        int,
+        typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0 for any that is free."),
     ] = 8000,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="MODEL is a run: serve its better checkpoints as they come."),
+        typer.Option(
+            "--watch",
+            help="MODEL is a run: serve its better checkpoints as they come. It must have a "
+            "checkpoint.",
+        ),
     ] = False,
     open_to_all: Annotated[
-        bool, typer.Option("--open", help="Let everyone who reaches HOST ask, without a token.")
+        bool,
+        typer.Option("--open", help="Let everyone who reaches HOST ask where no token is set."),
     ] = False,
     name: Annotated[
         str | None,
@@ -66,13 +72,19 @@ def serve(
         ),
     ] = None,
     most_batch: Annotated[
-        int, typer.Option(min=1, help="Most rows that are judged together.")
+        int, typer.Option(metavar="N", min=1, help="Most rows that are judged together.")
     ] = 64,
     queue: Annotated[
-        int, typer.Option(min=1, help="Most requests that wait; more are answered 503.")
+        int,
+        typer.Option(metavar="N", min=1, help="Most requests that wait; more are answered 503."),
     ] = 1024,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds for a request to come, and again to be judged.")
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="Seconds for a request to come, and again to be judged.",
+        ),
     ] = 30.0,
     most_body: Annotated[
         str, typer.Option(metavar="SIZE", help="The largest request; larger are answered 413.")

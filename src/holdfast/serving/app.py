@@ -23,8 +23,9 @@ from holdfast.errors import InputError
 from holdfast.judge.signature import Feed
 from holdfast.serving import answers, metadata, metrics, openapi, page, people, protocol, routes
 from holdfast.serving.access import Access
-from holdfast.serving.batching import Answer, Batcher, Limits, late
-from holdfast.serving.body import GoneError, Receive, Room, read
+from holdfast.serving.batching import Batcher, Limits, late
+from holdfast.serving.body import LARGE, GoneError, Receive, Room, read
+from holdfast.serving.pieces import Answer
 from holdfast.serving.refusal import RequestError
 from holdfast.serving.response import JSON, Response, Send, refused
 from holdfast.serving.response import send as sending
@@ -34,8 +35,6 @@ from holdfast.types import Json
 
 Scope = MutableMapping[str, Any]
 
-# Bodies and answers of so many bytes are read and written beside the event loop.
-_LARGE = 256 << 10
 _BYTES = "application/octet-stream"
 _LENGTH = b"inference-header-content-length"
 _log = logging.getLogger("holdfast.serving")
@@ -166,7 +165,7 @@ class App:
             kind = request.headers.get(b"content-type", b"").decode("latin-1")
             served = self.served
             feed = await self._done(
-                _LARGE if people.is_slow(kind) else len(body),
+                LARGE if people.is_slow(kind) else len(body),
                 partial(people.read, kind, body, served.signature, served.judge.about),
             )
             outputs, served = await self._judged(feed, request.receive)
@@ -187,11 +186,12 @@ class App:
             self._most_body,
             self._limits.seconds,
             request.share,
+            self._done,
         )
 
     async def _done(self, size: int, work: Callable[[], _Result]) -> _Result:
         """Return what a work on so many bytes comes to; what takes long does not hold the loop."""
-        if size < _LARGE:
+        if size < LARGE:
             return work()
         loop = asyncio.get_running_loop()
         try:

@@ -3,21 +3,28 @@
 Owns which rows are judged together, when, and in which thread. A request that comes while nothing
 is judged goes at once; what comes meanwhile goes together next. Where the model is so fast that
 handing over to a thread would cost more than judging, it judges in the event loop's own thread.
-Leaves reading requests to `protocol` and `people`, and the model to `served`.
+Leaves reading requests to `protocol` and `people`, the batch itself to `pieces`, and the model to
+`served`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import numpy as np
 
 from holdfast.judge.signature import Feed, Signature
+from holdfast.serving.pieces import (
+    Answer,
+    NotByRowsError,
+    Piece,
+    Request,
+    joined,
+    judged,
+    next_piece,
+)
 from holdfast.serving.refusal import RequestError
 from holdfast.serving.served import Served, any_batch
 
@@ -30,13 +37,6 @@ _LINGER = 0.003
 
 
 OnBatch = Callable[[int, float, float], None]
-
-
-class Answer(NamedTuple):
-    """What was judged, and by which version of the model."""
-
-    outputs: Feed
-    served: Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +56,6 @@ class Limits:
     seconds: float = 30.0
 
 
-class _Request:
-    """A request that waits, or is judged in several pieces."""
-
-    __slots__ = ("answer", "came", "feed", "kind", "parts", "rows", "served", "size", "taken")
-
-    def __init__(
-        self, feed: Feed, kind: object, came: float, answer: asyncio.Future[Answer]
-    ) -> None:
-        self.feed = feed
-        self.kind = kind
-        self.came = came
-        self.answer = answer
-        self.rows = len(next(iter(feed.values())))
-        self.size = sum(array.nbytes for array in feed.values())
-        self.taken = 0
-        self.parts: list[Feed] = []
-        self.served: Served | None = None
-
-
-class _Piece(NamedTuple):
-    request: _Request
-    feed: Feed
-    rows: int
-
-
 class Batcher:
     """Judges what is asked for, together where that is possible. Belongs to one event loop.
 
@@ -97,8 +72,11 @@ class Batcher:
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "holdfast-judge")
-        self._queue: deque[_Request] = deque()
-        self._running: Sequence[_Piece] = ()
+        self._thread.submit(int)  # it starts now: later there might be none to be had
+        # A dict, since any of them may leave at any time; in the order in which they are judged.
+        self._queue: OrderedDict[Request, None] = OrderedDict()
+        self._running: Sequence[Piece] = ()
+        self._old: list[Served] = []
         self._bytes = 0
         self._going = False
         self._lingering: asyncio.TimerHandle | None = None
@@ -133,13 +111,14 @@ class Batcher:
                 long, and what the model raises.
         """
         kind = tuple(array.shape[1:] for array in feed.values()) if self._kinds else None
-        request = _Request(feed, kind, self._loop.time(), self._loop.create_future())
+        request = Request(feed, kind, self._loop.time(), self._loop.create_future())
         if len(self._queue) >= self.limits.waiting or (
             self._bytes + request.size > self.limits.bytes and self._bytes
         ):
             raise overloaded()
         self._bytes += request.size
-        self._queue.append(request)
+        self._queue[request] = None
+        request.answer.add_done_callback(lambda _: self._let_go(request))
         if self._look is None:
             self._look = self._loop.call_later(self.limits.seconds / _LOOKS, self._look_for_late)
         if not self._going:
@@ -152,9 +131,13 @@ class Batcher:
         return request.answer
 
     def swap(self, served: Served) -> None:
-        """Judge with another version from the next batch on, and let go of the old one."""
-        old, self.served = self.served, served
-        self._thread.submit(old.judge.close)  # once the thread has judged what it has begun
+        """Judge with another version from the next batch on.
+
+        A request that was begun keeps the old one, which is let go of once there is none.
+        """
+        self._old.append(self.served)
+        self.served = served
+        self._close_old()
 
     async def close(self) -> None:
         """Wait for what is being judged, and let go of the thread."""
@@ -165,28 +148,26 @@ class Batcher:
     def _go(self) -> None:
         """Judge the next batch."""
         self._lingering = None
-        pieces = self._take()
+        served, pieces = self._take()
         if not pieces:
             self._going = False
             return
-        served, rows = self.served, sum(piece.rows for piece in pieces)
-        self._last = len(pieces)
+        self._last, self._running = len(pieces), pieces
         began = self._loop.time()
-        waited = sum(began - piece.request.came for piece in pieces)
-        self._running = pieces
-        if rows <= served.at_once:
-            outcomes = judged(served, pieces)
-            self._on_batch(rows, waited, self._loop.time() - began)
-            self._answer(pieces, served, outcomes)
-            self._loop.call_soon(self._go)
+        if sum(piece.rows for piece in pieces) <= served.at_once:
+            try:
+                self._end(served, pieces, judged(served, pieces), began)
+            finally:
+                self._loop.call_soon(self._go)
             return
         job = self._loop.run_in_executor(self._thread, judged, served, pieces)
 
         def done(job: asyncio.Future[list[Feed | Exception]]) -> None:
             took = self._loop.time() - began
-            self._on_batch(rows, waited, took)
-            self._answer(pieces, served, job.result())
-            self._next(took)
+            try:
+                self._end(served, pieces, job.result(), began)
+            finally:
+                self._next(took)
 
         job.add_done_callback(done)
 
@@ -197,73 +178,101 @@ class Batcher:
         else:
             self._lingering = self._loop.call_later(min(took * _LINGER_PART, _LINGER), self._go)
 
-    def _take(self) -> list[_Piece]:
-        """Take the rows of the next batch from the queue."""
-        pieces: list[_Piece] = []
-        others: list[_Request] = []
-        room, kind, queue = self.limits.batch, None, self._queue
-        while queue and room > 0:
-            request = queue.popleft()
-            if request.answer.done():  # cancelled, too late or refused by the model
-                self._bytes -= request.size
+    def _take(self) -> tuple[Served, list[Piece]]:
+        """Take the rows of the next batch from the queue, all for one version of the model."""
+        pieces: list[Piece] = []
+        served, room, kind = self.served, self.limits.batch, None
+        for request in self._queue:
+            if request.answer.done():  # it is about to leave the queue by itself
                 continue
-            if pieces and (self._alone or request.kind != kind):
-                others.append(request)
-                if self._alone:
-                    break
+            version = request.served or self.served
+            if not pieces:
+                served, kind = version, request.kind
+            elif self._alone:
+                break
+            elif version is not served or request.kind != kind:
                 continue
-            kind = request.kind
             if self._alone or (not request.taken and request.rows <= room):
-                pieces.append(_Piece(request, request.feed, request.rows))
-                room -= request.rows
+                pieces.append(Piece(request, request.feed, request.rows))
             elif request.rows <= self.limits.batch:  # it goes whole, as the first of the next
-                others.append(request)
                 break
             else:
-                pieces.append(self._piece(request, room))
-                room = 0
-                if request.taken < request.rows:
-                    queue.append(request)  # others get their turn between its pieces
-        queue.extendleft(reversed(others))
-        return pieces
-
-    def _piece(self, request: _Request, room: int) -> _Piece:
-        """Return the next rows of a request that has more than a batch takes."""
-        if request.served is not self.served:  # an answer is of one version alone
-            request.served, request.taken, request.parts = self.served, 0, []
-        start, request.taken = request.taken, min(request.taken + room, request.rows)
-        feed = {name: array[start : request.taken] for name, array in request.feed.items()}
-        return _Piece(request, feed, request.taken - start)
-
-    def _answer(
-        self, pieces: Sequence[_Piece], served: Served, outcomes: Sequence[Feed | Exception]
-    ) -> None:
-        self._running = ()
-        for (request, _, rows), result in zip(pieces, outcomes, strict=True):
-            outcome = result
-            if isinstance(result, dict) and rows < request.rows:
-                request.parts.append(result)
-                if request.taken < request.rows:
-                    continue
-                outcome = _joined(request.parts)
-            if isinstance(outcome, _NotByRowsError):
-                self._again(request)
-                continue
-            if not 0 < request.taken < request.rows:
-                self._bytes -= request.size  # else it is in the queue, and will be taken from there
-            if request.answer.done():
-                continue
-            if isinstance(outcome, Exception):
-                request.answer.set_exception(outcome)
+                pieces.append(next_piece(request, room, served))
+            room -= pieces[-1].rows
+            if room <= 0:
+                break
+        for request, _, rows in pieces:
+            request.judging = True
+            if rows < request.rows and request.taken < request.rows:
+                self._queue.move_to_end(request)  # others get their turn between its pieces
             else:
-                request.answer.set_result(Answer(outcome, served))
+                del self._queue[request]
+        return served, pieces
 
-    def _again(self, request: _Request) -> None:
+    def _end(
+        self,
+        served: Served,
+        pieces: Sequence[Piece],
+        outcomes: Sequence[Feed | Exception],
+        began: float,
+    ) -> None:
+        """Tell what a batch came to."""
+        self._running = ()
+        now, waited = self._loop.time(), 0.0
+        for piece, outcome in zip(pieces, outcomes, strict=True):
+            request = piece.request
+            request.judging = False
+            waited += began - request.since
+            request.since = now
+            if request.answer.done():  # cancelled or too late
+                self._give_back(request)
+            else:
+                self._answer(piece, served, outcome)
+        self._on_batch(sum(piece.rows for piece in pieces), waited, now - began)
+        self._close_old()
+
+    def _answer(self, piece: Piece, served: Served, outcome: Feed | Exception) -> None:
+        request = piece.request
+        if isinstance(outcome, dict) and piece.rows < request.rows:
+            request.parts.append(outcome)
+            if request.taken < request.rows:
+                return
+            outcome = joined(request.parts)
+        if isinstance(outcome, NotByRowsError):
+            self._again(request)
+        elif isinstance(outcome, Exception):
+            request.answer.set_exception(outcome)
+        else:
+            request.answer.set_result(Answer(outcome, served))
+
+    def _again(self, request: Request) -> None:
         """Judge a request once more, and from now on each by itself: outputs are not one a row."""
         self._alone = True
-        request.taken, request.parts = 0, []
-        if request not in self._queue:
-            self._queue.appendleft(request)
+        request.served, request.taken, request.parts = None, 0, []
+        self._queue[request] = None
+        self._queue.move_to_end(request, last=False)
+
+    def _let_go(self, request: Request) -> None:
+        """Take a request that is answered, cancelled or too late out of the queue."""
+        self._queue.pop(request, None)
+        if not request.judging:
+            self._give_back(request)
+        self._close_old()
+
+    def _give_back(self, request: Request) -> None:
+        """Give back a request's bytes, once."""
+        self._bytes -= request.size
+        request.size = 0
+
+    def _close_old(self) -> None:
+        """Let go of old versions which no request that was begun needs."""
+        if not self._old:
+            return
+        needed = {request.served for request in self._queue}
+        for old in self._old:
+            if old not in needed:
+                self._thread.submit(old.judge.close)  # after what the thread is at
+        self._old = [old for old in self._old if old in needed]
 
     def _stop_lingering(self) -> None:
         if self._lingering:
@@ -282,10 +291,6 @@ class Batcher:
             self._look = self._loop.call_later(self.limits.seconds / _LOOKS, self._look_for_late)
 
 
-class _NotByRowsError(Exception):
-    """The outputs of a batch have not a row for each of its rows."""
-
-
 def overloaded() -> RequestError:
     """Return what is answered where too much waits already."""
     return RequestError("too much is waiting already: ask again later", 503, {"Retry-After": "1"})
@@ -298,46 +303,6 @@ def late(seconds: float) -> RequestError:
         "fewer rows",
         504,
     )
-
-
-def judged(served: Served, pieces: Sequence[_Piece]) -> list[Feed | Exception]:
-    """Return what each piece of a batch came to: its outputs, or what was wrong with it.
-
-    A batch that fails is judged piece by piece, since one of them may be all that is wrong.
-    """
-    if len(pieces) == 1:
-        return [_alone(served, pieces[0])]
-    feeds = [piece.feed for piece in pieces]
-    try:
-        joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
-        outputs = served.judge.outputs(joined)
-    except Exception:
-        return [_alone(served, piece) for piece in pieces]
-    rows = sum(piece.rows for piece in pieces)
-    if any(array.shape[:1] != (rows,) for array in outputs.values()):
-        return [_NotByRowsError() for _ in pieces]
-    parts: list[Feed | Exception] = []
-    start = 0
-    for piece in pieces:
-        end = start + piece.rows
-        parts.append({name: array[start:end] for name, array in outputs.items()})
-        start = end
-    return parts
-
-
-def _alone(served: Served, piece: _Piece) -> Feed | Exception:
-    try:
-        outputs = served.judge.outputs(piece.feed)
-    except Exception as error:
-        return error
-    whole = piece.rows == piece.request.rows
-    if not whole and any(array.shape[:1] != (piece.rows,) for array in outputs.values()):
-        return _NotByRowsError()
-    return outputs
-
-
-def _joined(parts: Sequence[Feed]) -> Feed:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _has_kinds(signature: Signature) -> bool:

@@ -1,7 +1,7 @@
 """The body of a request, read within bounds: of its size, of its time, and of all bodies together.
 
 Owns these bounds, also of what a compressed body unpacks to. Leaves what the bytes mean to
-`protocol` and `people`.
+`protocol` and `people`, and what is done beside the event loop to `app`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +17,11 @@ from holdfast.serving.batching import overloaded
 from holdfast.serving.refusal import RequestError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+# Returns what a work on so many bytes comes to.
+Done = Callable[[int, Callable[[], bytes | None]], Awaitable[bytes | None]]
+
+# So many bytes take so long that it is done beside the event loop.
+LARGE = 256 << 10
 
 # zlib finds out itself whether it is gzip or deflate with its header.
 _AUTOMATIC = 32 + zlib.MAX_WBITS
@@ -83,7 +89,12 @@ class Share:
 
 
 async def read(
-    headers: Mapping[bytes, bytes], receive: Receive, most: int, seconds: float, share: Share
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    most: int,
+    seconds: float,
+    share: Share,
+    done: Done,
 ) -> bytes:
     """Return a request's body, unpacked.
 
@@ -93,6 +104,7 @@ async def read(
         most: bytes of it, packed and unpacked.
         seconds: in which it must be there.
         share: of the memory for bodies.
+        done: unpacks what is large.
 
     Raises:
         RequestError: 413, it is larger; 408, it does not come; 503, there is no memory for it; 415
@@ -114,7 +126,12 @@ async def read(
         return body
     if encoding not in _ENCODINGS:
         raise RequestError(f"Content-Encoding: expected gzip or deflate, found {encoding!r}", 415)
-    unpacked = _unpacked(body, encoding, most)
+    # A body that is small may unpack to very much: how much is only known by doing it.
+    unpacked = _unpacked(body, encoding, min(most, LARGE)) if len(body) < LARGE else None
+    if unpacked is None:
+        unpacked = await done(LARGE, partial(_unpacked, body, encoding, most))
+    if unpacked is None:
+        raise _too_large(most)
     share.grow(len(body) + len(unpacked))
     return unpacked
 
@@ -139,14 +156,15 @@ async def _whole(receive: Receive, most: int, share: Share) -> bytes:
     raise GoneError
 
 
-def _unpacked(body: bytes, encoding: str, most: int) -> bytes:
+def _unpacked(body: bytes, encoding: str, most: int) -> bytes | None:
+    """Return a body unpacked, or None where that is more than so many bytes."""
     unpacker = zlib.decompressobj(_ENCODINGS[encoding])
     try:
         unpacked = unpacker.decompress(body, most + 1)
     except zlib.error:
         raise RequestError(f"the body is no {encoding}, which its Content-Encoding says") from None
     if len(unpacked) > most:
-        raise _too_large(most)
+        return None
     if not unpacker.eof or unpacker.unused_data:
         raise RequestError(f"the body's {encoding} is cut off, or has more behind its end")
     return unpacked

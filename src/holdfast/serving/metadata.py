@@ -31,8 +31,9 @@ class Counts:
         failed: that were not.
         executions: batches that the model was run on.
         rows: in them.
-        request_seconds: of all requests together, from whole body to answer.
-        queue_seconds: of that, waiting.
+        request_seconds: of those answered with outputs together, until the answer.
+        failed_seconds: of those that were not.
+        queue_seconds: that requests have waited.
         run_seconds: that the model ran.
         last: when a request last came, as seconds since 1970, or 0.
     """
@@ -42,6 +43,7 @@ class Counts:
     executions: int = 0
     rows: int = 0
     request_seconds: float = 0.0
+    failed_seconds: float = 0.0
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
     last: float = 0.0
@@ -102,7 +104,7 @@ def statistics(name: str, version: str, counts: Counts) -> dict[str, Json]:
                 "execution_count": counts.executions,
                 "inference_stats": {
                     "success": _duration(counts.requests, counts.request_seconds),
-                    "fail": _duration(counts.failed, 0.0),
+                    "fail": _duration(counts.failed, counts.failed_seconds),
                     "queue": _duration(counts.requests, counts.queue_seconds),
                     "compute_infer": _duration(counts.executions, counts.run_seconds),
                 },

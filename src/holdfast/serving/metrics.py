@@ -65,7 +65,8 @@ class Metrics:
         self._took: dict[str, Callable[[float], None]] = {}
         self._good, self._failed, self._last = 0, 0, 0.0
         self._batches_run, self._rows_run = 0, 0
-        self._request_seconds, self._queue_seconds, self._run_seconds = 0.0, 0.0, 0.0
+        self._request_seconds, self._failed_seconds = 0.0, 0.0
+        self._queue_seconds, self._run_seconds = 0.0, 0.0
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count a request.
@@ -85,11 +86,12 @@ class Metrics:
     def inferred(self, good: bool, seconds: float) -> None:
         """Count a request to judge."""
         self._last = time.time()
-        self._request_seconds += seconds
         if good:
             self._good += 1
+            self._request_seconds += seconds
         else:
             self._failed += 1
+            self._failed_seconds += seconds
 
     def batch(self, rows: int, waited: float, seconds: float) -> None:
         """Count a batch, as `batching` tells of it."""
@@ -114,6 +116,7 @@ class Metrics:
             self._batches_run,
             self._rows_run,
             self._request_seconds,
+            self._failed_seconds,
             self._queue_seconds,
             self._run_seconds,
             self._last,

@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from holdfast.errors import FormatError, NewerFormatError
@@ -66,30 +66,26 @@ class About:
     export: Mapping[str, Json] = field(default_factory=dict)
 
 
-def to_json(about: About) -> str:
-    """Return the JSON of what is known; a number that JSON has not (NaN) is null."""
-    value = {
+def to_value(about: About) -> dict[str, Json]:
+    """Return what is known as JSON holds it; a metric that is no number is None."""
+    return {
         "format": FORMAT,
         "name": about.name,
         "classes": list(about.classes),
         "inputs": dict(about.inputs),
         "run": dict(about.run),
         "metrics": {name: _finite(number) for name, number in about.metrics.items()},
-        "layers": [
-            {
-                "name": layer.name,
-                "kind": layer.kind,
-                "output": layer.output,
-                "parameters": layer.parameters,
-            }
-            for layer in about.layers
-        ],
+        "layers": [asdict(layer) for layer in about.layers],
         "curve": {
             name: [_finite(number) for number in numbers] for name, numbers in about.curve.items()
         },
         "export": dict(about.export),
     }
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def to_json(about: About) -> str:
+    """Return the JSON of what is known; a number that JSON has not (NaN) is null."""
+    return json.dumps(to_value(about), ensure_ascii=False, allow_nan=False)
 
 
 def from_json(text: str | bytes, where: str) -> About:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from holdfast.judge import Judge
-from holdfast.judge.about import About
+from holdfast.judge.about import About, to_value
 from holdfast.judge.meaning import said_range
 from holdfast.judge.signature import Tensor
 from holdfast.types import Json
@@ -51,8 +51,10 @@ def facts(judge: Judge, version: str) -> dict[str, Json]:
         version: of the model that answers now.
     """
     about = judge.about
+    known = to_value(about)
+    parts = ("name", "classes", "metrics", "layers", "curve", "run", "export")
     return {
-        "name": about.name,
+        **{part: _plain(known[part]) for part in parts},
         "version": version,
         "runtime": judge.runtime,
         "inputs": [
@@ -61,20 +63,6 @@ def facts(judge: Judge, version: str) -> dict[str, Json]:
         ],
         "outputs": [_tensor(tensor) for tensor in judge.signature.outputs],
         "try": {tensor.name: way(tensor, about) for tensor in judge.signature.inputs},
-        "classes": list(about.classes),
-        "metrics": _plain(about.metrics),
-        "layers": [
-            {
-                "name": layer.name,
-                "kind": layer.kind,
-                "output": layer.output,
-                "parameters": layer.parameters,
-            }
-            for layer in about.layers
-        ],
-        "curve": _plain(about.curve),
-        "run": _plain(about.run),
-        "export": _plain(about.export),
     }
 
 

@@ -1,0 +1,58 @@
+"""Measures Holdfast beside its peers: `make bench`, or a part of it: `make bench ONLY=fit`.
+
+    python bench [--only PART …] [--rounds N] [--mnist FILE] [--page]
+
+Runs the parts one after the other, writes what each found to bench/results/PART.json, draws the
+pictures, and writes docs/benchmarks.md from all results that are there. `--page` measures nothing
+and writes the page anew. Leaves what is measured to the parts, and the page to `page`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+
+import environments
+import page
+import racing
+import results
+
+MNIST = Path("../shared/data/mnist.npz")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=page.PARTS, default=page.PARTS, metavar="PART")
+    parser.add_argument("--rounds", type=int, help="of every part, in place of its own number")
+    parser.add_argument("--mnist", type=Path, default=MNIST, help="mnist.npz")
+    parser.add_argument("--page", action="store_true", help="write the page, measure nothing")
+    options = parser.parse_args()
+    if not options.page:
+        for name in options.only:
+            measure(name, options.rounds, options.mnist.resolve())
+    page.write()
+
+
+def measure(name: str, rounds: int | None, mnist: Path) -> None:
+    part = import_module(f"{name}.part")
+    if part.NEEDS_MNIST and not mnist.is_file():
+        print(f"{name}: skipped: there is no MNIST at {mnist}; give --mnist FILE", file=sys.stderr)
+        return
+    for environment in part.ENVIRONMENTS:
+        environments.python(environment)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
+        found = part.measure(rounds or part.ROUNDS, Path(folder), mnist)
+    took = time.perf_counter() - began
+    path = results.write(name, part.ENVIRONMENTS, took, found)
+    racing.tell(name, f"done in {took:.0f} s: {path.relative_to(Path(__file__).parent.parent)}")
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

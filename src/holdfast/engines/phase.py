@@ -21,7 +21,7 @@ from holdfast.data.drawing import Stopped
 from holdfast.data.order import Reshuffle
 from holdfast.data.source import SampleSource, Source
 from holdfast.data.source import State as Place
-from holdfast.engines import cache, spread
+from holdfast.engines import cache, pooling, spread
 from holdfast.engines.base import Logs, Stretch
 from holdfast.engines.window import Feed
 from holdfast.state import rng
@@ -87,8 +87,11 @@ class Phase:
             self.names = frozenset(logs)
             used = set(_primitives(dry.jaxpr))
             self.asks = min(used & _HOST_CALLS, default="")
-            slow = "conv_general_dilated" in used and jax.default_backend() == "cpu"
+            on_cpu = jax.default_backend() == "cpu"
+            slow = "conv_general_dilated" in used and on_cpu
             self.way = "alone" if self.asks else "ahead" if slow else "loop"
+            if pooling.GRADIENT in used and on_cpu:
+                self._step = jax.jit(pooling.compared(step), inline=True)
 
     def run(
         self, carried: State, kept: State, epoch: int, step: int, steps: int

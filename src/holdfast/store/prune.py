@@ -21,6 +21,8 @@ from holdfast.store.manifest import Manifest
 from holdfast.store.retention import Candidate, Decision, Keep, decide
 
 _ALL = Keep(last=sys.maxsize)
+# After a commit, the checkpoints are gone through when one in so many is new.
+_SHARE = 64
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,23 @@ class Pruner:
         self._layout = layout
         self._keep = keep
         self._read: dict[Path, tuple[tuple[int, int], Candidate, set[str]]] = {}
+        self._stayed = self._since = 0
+
+    def follow(self, *, newest: int, final: bool) -> None:
+        """Prune after a commit: after each one, unless more than a few dozen checkpoints stay.
+
+        To decide takes time for every checkpoint that is there. So that a run which keeps all that
+        it takes does not spend ever more on each, it is done once one in `_SHARE` is new, and
+        after a final one. Until then that many may be too many.
+
+        Args:
+            newest: see `prune`.
+            final: whether the commit was of a final checkpoint.
+        """
+        self._since += 1
+        if final or self._since * _SHARE >= self._stayed:
+            self.prune(newest=newest)
+            self._since = 0
 
     def prune(self, *, newest: int, dry_run: bool = False) -> Pruned:
         """See the function `prune`.
@@ -74,6 +93,7 @@ class Pruner:
         candidates = [candidate for _, candidate, _ in self._read.values()]
         decisions = decide(candidates, self._keep, newest)
         kept = {decision.name for decision in decisions if decision.keep}
+        self._stayed = len(kept)
         manifests = [path for path in self._read if path.name not in kept][::-1]
         needed = {
             name

@@ -107,7 +107,7 @@ class Writer:
         if error is None:
             # What cannot be deleted now is deleted after the next commit.
             with contextlib.suppress(OSError):
-                self._pruner.prune(newest=snapshot.position.total)
+                self._pruner.follow(newest=snapshot.position.total, final=snapshot.final)
         return Outcome(
             position=snapshot.position,
             final=snapshot.final,

@@ -33,6 +33,7 @@ from holdfast.data.source import Source
 from holdfast.data.source import State as Place
 from holdfast.engines import cache
 from holdfast.engines.base import Logs, Stretch
+from holdfast.engines.copies import Copies
 from holdfast.engines.feed import make_feed
 from holdfast.engines.phase import Phase, State, StepFunction, Way
 from holdfast.engines.watch import Watch
@@ -78,6 +79,7 @@ class JaxEngine:
         self.seen: NDArray[np.float32] | None = None
         self._model = model
         self._state: State | None = None
+        self._copies = Copies()
         cache.activate()
         feed, occupied = make_feed(train, seed, 0, goes_on=True, stopped=stopped)
         state = self._current()
@@ -149,7 +151,7 @@ class JaxEngine:
             for value in values:  # all transfers begin before one is waited for
                 value.copy_to_host_async()
         # On a CPU `asarray` hands out a view of memory that the next stretch writes to.
-        return [np.array(np.asarray(value)) for value in values]
+        return self._copies.of([np.asarray(value) for value in values])
 
     def close(self) -> None:
         """Give up threads and device memory."""

@@ -17,6 +17,8 @@ _SECONDS = 60.0
 _OVERHEAD = 0.01
 _SHORTEST = 1.0
 _FIRST_GUESS = 0.02
+# How long a stretch takes, at whose end a checkpoint may be taken.
+_STRETCH = 0.1
 
 
 @named_fields
@@ -31,7 +33,8 @@ class Every:
     Args:
         steps: after each so many steps.
         epochs: at the end of each so many epochs.
-        seconds: when so many seconds have gone since the one before.
+        seconds: so that a kill costs at most so many seconds of work: a checkpoint is taken earlier
+            by as long as it takes to write, as far as that is less than half of these seconds.
         overhead: as often as this share of the time allows, such as 0.01.
 
     Raises:
@@ -77,6 +80,7 @@ class Cadence:
         self._last = Position()
         self._began = self._taken = time.monotonic()
         self._spent = self._stalled = 0.0
+        self._stall = self._late = 0.0
         self._count = 0
         self._processors = os.cpu_count() or 1
         self._failures = 0
@@ -87,18 +91,21 @@ class Cadence:
         self._last = position
         self._taken = time.monotonic()
         self._spent += stall
+        self._stall = stall
         self._count += 1
 
     def spent(self, stall: float) -> None:
         """Note that training stood still for so many seconds for a snapshot not yet written."""
         self._stalled += stall
 
-    def written(self, processor: float, *, failed: bool) -> None:
-        """Note the processor time, in seconds, that writing one took, and whether it failed.
+    def written(self, processor: float, seconds: float, *, failed: bool) -> None:
+        """Note the processor time and the seconds that writing one took, and whether it failed.
 
         After a failure the next is due later: in 1 s, 2 s, 4 s, … a minute.
         """
         self._spent += processor / self._processors
+        # What was done since the state before this one is at risk until this one is written.
+        self._late = 2 * self._stall + seconds + _STRETCH
         self._failures = self._failures + 1 if failed else 0
         wait = min(_SECONDS, 2.0 ** (self._failures - 1)) if failed else 0.0
         self._not_before = time.monotonic() + wait
@@ -109,8 +116,10 @@ class Cadence:
         if now < self._not_before:
             return False
         rules = self._every
-        if rules.seconds and now - self._taken >= rules.seconds:
-            return True
+        if rules.seconds:
+            early = min(self._late, rules.seconds / 2)
+            if now - self._taken >= rules.seconds - early:
+                return True
         return bool(rules.overhead) and self._affordable(now)
 
     def counted(self, position: Position, *, epoch_end: bool) -> bool:

@@ -349,7 +349,7 @@ class Keeper:
     def _told(self, outcome: Outcome) -> None:
         """Hear from the writer's thread what became of a snapshot."""
         failed = outcome.error is not None
-        self._cadence.written(outcome.processor, failed=failed)
+        self._cadence.written(outcome.processor, outcome.seconds, failed=failed)
         self._error = outcome.error
         if outcome.error is not None:
             self._warn(outcome.error)

@@ -14,7 +14,7 @@ ANYWHERE := tests/backends tests/test_drawn_data.py
 # What of it needs these libraries on JAX too.
 ON_JAX := tests/backends/test_across_backends.py tests/backends/test_array_kinds.py
 
-.PHONY: demo test test-backends test-judging test-corpus test-legacy test-turns check format bench bench-backends bench-judging fuzz soak clean
+.PHONY: demo test test-backends test-judging test-corpus test-legacy test-turns check format bench bench-data bench-serving fuzz soak clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -74,30 +74,25 @@ format: $(BIN)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Everything beside its peers, or a part: make bench ONLY=fit. Peers get environments of their own.
 bench: $(BIN)/.installed
-	$(BIN)/python bench/train.py
+	LEGACY_PYTHON=$(LEGACY_PYTHON) $(BIN)/python bench $(if $(ONLY),--only $(ONLY)) $(if $(MNIST),--mnist $(MNIST))
+
+# Data that comes in batches, on the three backends.
+bench-data: $(BIN)/.installed $(TORCH)/.installed $(TENSORFLOW)/.installed
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/data.py --fingerprint
-	$(BIN)/python bench/store.py
-	$(BIN)/python bench/growth.py
-	$(BIN)/python bench/kills.py
-	$(BIN)/python bench/formats.py
-	$(BIN)/python bench/programs.py
-
-# What judges, against Keras and the bare runtimes; what serves, against a bare endpoint.
-bench-judging: $(TENSORFLOW)/.installed
-	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/judge.py
-	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/serve.py
-	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/load.py
-
-# The same with PyTorch's data, and on the other backends.
-bench-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed
 	KERAS_BACKEND=jax $(TORCH)/bin/python bench/data.py --only loader collated
 	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/data.py --only tfdata
 	KERAS_BACKEND=torch $(TORCH)/bin/python bench/data.py --only arrays pydataset loader
 	KERAS_BACKEND=torch $(TORCH)/bin/python bench/data.py --only arrays --model cnn
 	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python bench/data.py --only arrays pydataset tfdata
 	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python bench/data.py --only arrays --model cnn
+
+# What serves, against a bare endpoint.
+bench-serving: $(TENSORFLOW)/.installed
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/serve.py
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python bench/load.py
 
 fuzz: $(BIN)/.installed
 	$(BIN)/python bench/fuzz.py
@@ -106,4 +101,4 @@ soak: $(BIN)/.installed
 	$(BIN)/python bench/soak.py $(if $(KILLS),--kills $(KILLS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf $(VENV) $(LEGACY) $(TORCH) $(TENSORFLOW) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(LEGACY) $(TORCH) $(TENSORFLOW) bench/.environments .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

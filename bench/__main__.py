@@ -31,17 +31,20 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, default=MNIST, help="mnist.npz")
     parser.add_argument("--page", action="store_true", help="write the page, measure nothing")
     options = parser.parse_args()
+    measured = []
     if not options.page:
-        for name in options.only:
-            measure(name, options.rounds, options.mnist.resolve())
-    page.write()
+        mnist = options.mnist.resolve()
+        measured = [name for name in options.only if measure(name, options.rounds, mnist)]
+    if measured or options.page:
+        page.write()
 
 
-def measure(name: str, rounds: int | None, mnist: Path) -> None:
+def measure(name: str, rounds: int | None, mnist: Path) -> bool:
+    """Measure one part and write what it found; returns whether it could be measured."""
     part = import_module(f"{name}.part")
     if part.NEEDS_MNIST and not mnist.is_file():
         print(f"{name}: skipped: there is no MNIST at {mnist}; give --mnist FILE", file=sys.stderr)
-        return
+        return False
     for environment in part.ENVIRONMENTS:
         environments.python(environment)
     began = time.perf_counter()
@@ -49,9 +52,10 @@ def measure(name: str, rounds: int | None, mnist: Path) -> None:
         found = part.measure(rounds or part.ROUNDS, Path(folder), mnist)
     took = time.perf_counter() - began
     path = results.write(name, part.ENVIRONMENTS, took, found)
-    racing.tell(name, f"done in {took:.0f} s: {path.relative_to(Path(__file__).parent.parent)}")
+    racing.tell(name, f"done in {took:.0f} s: {path.relative_to(environments.ROOT)}")
     if sys.stderr.isatty():
         print(file=sys.stderr)
+    return True
 
 
 if __name__ == "__main__":

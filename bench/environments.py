@@ -17,8 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 OURS = "holdfast"
-FOLDER = Path(__file__).parent / ".environments"
-ROOT = Path(__file__).parent.parent
+FOLDER = Path(__file__).resolve().parent / ".environments"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def requirements() -> dict[str, list[list[str]]]:
@@ -26,7 +26,11 @@ def requirements() -> dict[str, list[list[str]]]:
     same = [f"{name}=={version(name)}" for name in ("keras", "numpy")]
     jax = f"jax=={version('jax')}"
     return {
-        "jax": [[*same, jax, "flax", "optax", "orbax-checkpoint"]],
+        # Holdfast is here too: what else is installed beside Keras makes its import slower.
+        "jax": [
+            [*same, jax, "flax", "optax", "orbax-checkpoint"],
+            ["--editable", f"{ROOT}[jax]"],
+        ],
         # The build for processors, before anything that would ask for another.
         "torch": [["torch==2.13.0"], [*same, "lightning", "accelerate", "safetensors"]],
         "tensorflow": [

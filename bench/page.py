@@ -8,51 +8,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
-from pathlib import Path
 
+import environments
 import results
 from results import Result
 from tables import table
 from verdicts import Against, Goal, Verdicts
 
 PARTS = ("fit", "checkpoints", "recovery", "overhead", "files", "judging", "growth", "start")
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = environments.ROOT / "docs"
 PAGE = DOCS / "benchmarks.md"
 PICTURES = DOCS / "benchmarks"
 
 HEAD = """\
 # Benchmarks
 
-How Holdfast compares with what people use in its place, and with the limit of the machine. This page
-is written by `make bench` from `bench/results/*.json`, figures, pictures and verdicts alike.
+How Holdfast compares with what people use in its place, and with the limit of the machine. This
+page is written by `make bench` from `bench/results/*.json`: figures, pictures and verdicts alike.
 
 ```sh
 make bench             # everything; makes environments for the peers
 make bench ONLY=fit    # one part, and the page anew
 ```
 
-Contenders take turns: a process each, all of them once in a round, in an order that changes; the same
-data, batches, model, epochs and threads. Figures are medians over rounds; ratios are medians of the
-ratios within rounds, because the speed of a small virtual machine drifts by a tenth, now and then by
-a factor of two. The *limit* of a part is the least that the work can take on this machine.
+Contenders take turns: a process each, all of them once in a round, in an order that changes; the
+same data, batches, model, epochs and threads. Figures are medians over rounds; ratios are medians
+of the ratios within rounds, because the speed of a small virtual machine drifts by a tenth, now and
+then by a factor of two. The *limit* of a part is the least that the work can take on this machine.
 """
 
 
 def write() -> None:
     """Write the page and its pictures from the results that are there."""
     PICTURES.mkdir(exist_ok=True)
-    there = [found for name in PARTS if (found := results.read(name)) is not None]
-    for result in there:
+    for result in _results():
         _part(result).draw(result.found, PICTURES)
-    PAGE.write_text(text(there), encoding="utf-8")
+    PAGE.write_text(text(), encoding="utf-8")
 
 
-def text(there: Iterable[Result]) -> str:
-    """Return the page for these results."""
-    there = list(there)
+def text() -> str:
+    """Return the page that the results give."""
+    there = _results()
     verdicts = [(result, _part(result).verdicts(result.found)) for result in there]
     sections = [_section(result) for result in there]
     return "\n".join([HEAD, _machines(there), _summary(verdicts), *sections]).rstrip() + "\n"
+
+
+def _results() -> list[Result]:
+    return [found for name in PARTS if (found := results.read(name)) is not None]
 
 
 def _section(result: Result) -> str:
@@ -107,7 +110,7 @@ def _placed(place: str, against: list[Against]) -> list[str]:
     if not against:
         return [f"**{place.capitalize()}**: nowhere.", ""]
     rows = [[one.what, one.peer, f"{one.times:.2f}", one.reason] for one in against]
-    header = ["figure", "peer", "times as fast as the peer", "why" if place == "behind" else ""]
+    header = ["figure", "peer", "times better", "why" if place == "behind" else ""]
     if place != "behind":
         rows, header = [row[:3] for row in rows], header[:3]
     return [f"**{place.capitalize()}** ({len(against)}):", "", table(header, rows), ""]

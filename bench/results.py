@@ -12,7 +12,7 @@ from typing import Any
 
 import environments
 
-FOLDER = Path(__file__).parent / "results"
+FOLDER = Path(__file__).resolve().parent / "results"
 
 
 @dataclass(frozen=True)

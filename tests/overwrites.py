@@ -1,7 +1,7 @@
 """A training that saves its best model to one name again and again, and is killed meanwhile.
 
 Owns the killing and the looking at what is left. Used by the test of Holdfast's ModelCheckpoint
-and, with Keras's beside it, by bench/kills.py.
+and by bench/checkpoints/kills.py.
 """
 
 import multiprocessing

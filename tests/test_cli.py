@@ -1,6 +1,7 @@
 """The command line, on runs that were really trained, interrupted, killed and damaged."""
 
 import importlib.util
+import inspect
 import json
 import os
 import shutil
@@ -16,9 +17,11 @@ import pytest
 from tiny_run import make_newer
 
 from holdfast.cli.main import main
-from holdfast.history import draw
+from holdfast.cli.prune import prune
+from holdfast.history.figure import draw
 from holdfast.run import Run
 from holdfast.store.lock import Lock
+from holdfast.store.retention import Keep
 
 ROOT = Path(__file__).parents[1]
 
@@ -622,6 +625,30 @@ def test_version(cli: Cli) -> None:
     from importlib.metadata import version
 
     assert cli("--version").out == f"holdfast {version('holdfast')}\n"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_only_the_verbs_need_is_not_imported_for(option: str) -> None:
+    program = (
+        "import sys, typer\n"
+        "before = set(sys.modules) | sys.stdlib_module_names\n"
+        "from holdfast.cli.main import main\n"
+        "try:\n"
+        "    main([sys.argv[1]])\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end\n"
+        "new = {name for name in sys.modules if name.partition('.')[0] not in before}\n"
+        "own = {name for name in new if name.startswith('holdfast.cli')}\n"
+        "assert new - own == {'holdfast', 'holdfast.config', 'holdfast.errors'}, new\n"
+        "facts = {f'holdfast.cli.{name}' for name in ('facts', 'file_facts', 'programs')}\n"
+        "assert not facts & own, own\n"
+    )
+    subprocess.run([sys.executable, "-c", program, option], check=True, capture_output=True)
+
+
+def test_prune_keeps_by_default_what_a_run_keeps() -> None:
+    told = inspect.signature(prune).parameters
+    assert (told["last"].default, told["best"].default) == (Keep.last, Keep.best)
 
 
 def test_looking_imports_neither_keras_nor_anything_heavy(trained: Path) -> None:

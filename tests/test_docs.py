@@ -1,6 +1,5 @@
 """Every program and command that the documents show is run here."""
 
-import json
 import os
 import re
 import runpy
@@ -168,13 +167,6 @@ class MyLayer(keras.layers.Layer):
         assert found.stdout
 
 
-def test_the_benchmark_of_formats(tmp_path):
-    command = [sys.executable, str(ROOT / "bench" / "formats.py"), "--size", "1", "--rounds", "1"]
-    found = run([*command, "--only", "checkpoint"], tmp_path)
-    assert found.returncode == 0, found.stderr
-    assert "its checksums compared" in found.stdout
-
-
 def test_links_and_pictures_of_the_documents_are_there():
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
@@ -187,65 +179,3 @@ def test_every_environment_variable_is_documented_in_one_place():
     for module in (ROOT / "src").rglob("*.py"):
         for name in re.findall(r"HOLDFAST_[A-Z_]+", module.read_text(encoding="utf-8")):
             assert f"| {name} |" in table, f"{module.name} uses {name}"
-
-
-MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
-
-
-@pytest.mark.skipif(not MNIST.is_file(), reason="MNIST is not there")
-@pytest.mark.parametrize("contender", ["loop", "keras-16", "holdfast"])
-def test_the_benchmark_measures(contender, monkeypatch):
-    command = [sys.executable, str(ROOT / "bench" / "train.py"), "--mnist", str(MNIST)]
-    found = run([*command, "--one", "mlp", contender], ROOT)
-    assert found.returncode == 0, found.stderr
-    assert re.search(r'"median": 0\.\d+', found.stdout)
-
-
-def test_the_benchmark_of_data(tmp_path):
-    import numpy as np
-
-    images, digits = np.zeros((96, 28, 28), "uint8"), np.zeros(96, "uint8")
-    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=digits)
-    command = [sys.executable, str(ROOT / "bench" / "data.py"), "--mnist", "mnist.npz"]
-    found = run([*command, "--rounds", "1", "--only", "pydataset"], tmp_path)
-    assert found.returncode == 0, found.stderr
-    assert re.search(r"pydataset  keras over holdfast: \d", found.stdout)
-
-
-def test_the_benchmark_says_what_is_missing(tmp_path):
-    command = [sys.executable, str(ROOT / "bench" / "train.py"), "--mnist", "nowhere.npz"]
-    found = run(command, tmp_path)
-    assert found.returncode == 0
-    assert "skipped: there is no MNIST at nowhere.npz" in found.stdout
-
-
-def test_the_benchmark_of_resuming(tmp_path):
-    found = run([sys.executable, str(ROOT / "bench" / "resume.py"), "--rounds", "1"], tmp_path)
-    assert found.returncode == 0, found.stderr
-    assert re.search(r"resumed +\d\.\d\d s", found.stdout)
-
-
-def test_the_benchmark_of_kills(tmp_path):
-    found = run([sys.executable, str(ROOT / "bench" / "kills.py"), "--kills", "5"], tmp_path)
-    assert found.returncode == 0, found.stderr
-    assert re.search(
-        r"holdfast +unreadable after 0 of 5, worse than reported after 0", found.stdout
-    )
-    assert re.search(r"keras +unreadable after \d of 5, ", found.stdout)
-
-
-def test_the_benchmark_of_the_store(tmp_path):
-    command = [sys.executable, str(ROOT / "bench" / "store.py"), "--rounds", "1"]
-    found = run([*command, "--only", "stall", "--size", "1"], tmp_path)
-    assert found.returncode == 0, found.stderr
-    assert re.search(r"holdfast +0\.\d+ .*\d\.\d\d$", found.stdout, re.MULTILINE)
-    found = run([*command, "--one", "files", "1", "--folder", str(tmp_path)], tmp_path)
-    assert found.returncode == 0, found.stderr
-    assert {"commit", "restore"} <= set(json.loads(found.stdout.splitlines()[-1]))
-
-
-def test_the_benchmark_of_long_runs(tmp_path):
-    command = [sys.executable, str(ROOT / "bench" / "growth.py"), "--rounds", "1", "--only", "ls"]
-    found = run(command, tmp_path)
-    assert found.returncode == 0, found.stderr
-    assert "holdfast ls: seconds for 1000 runs" in found.stdout

@@ -259,3 +259,20 @@ def test_pruning_reads_each_manifest_once(tmp_path, monkeypatch):
     assert set(read.values()) == {1}
     assert len(read) == 39
     assert len(layout.manifests()) == 3
+
+
+def test_a_run_that_keeps_all_does_not_go_through_all_after_each(tmp_path, monkeypatch):
+    pruned = []
+    plain = Pruner.prune
+    monkeypatch.setattr(
+        Pruner, "prune", lambda self, **how: pruned.append(how) or plain(self, **how)
+    )
+    with TinyRun(tmp_path / "run") as run:
+        pruner = Pruner(run.layout, holdfast.Keep(last=10**6))
+        for step in range(1, 301):
+            run.commit(step)
+            pruner.follow(newest=step, final=False)
+        assert 64 < len(pruned) < 180
+        pruner._keep = holdfast.Keep(last=2, best=0)
+        pruner.follow(newest=300, final=True)
+    assert len(run.layout.manifests()) == 2

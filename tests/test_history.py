@@ -15,8 +15,9 @@ import pytest
 from holdfast.callbacks.history import History
 from holdfast.errors import MissingExtraError
 from holdfast.events import AttemptStarted, EpochEnded, Finished, Measured, RolledBack
-from holdfast.history import Curves, compare, draw
 from holdfast.history.chart import ASCII, FULL, chart
+from holdfast.history.curves import Curves
+from holdfast.history.figure import compare, draw
 from holdfast.store.identity import Identity, write_identity
 from holdfast.store.journal import Journal, read
 from holdfast.store.layout import Layout

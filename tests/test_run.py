@@ -349,11 +349,11 @@ def test_fit_in_one_call(digits, tmp_path):
     assert holdfast.Run(tmp_path / "run").status == "finished"
 
 
-def child(program, **environment):
+def child(program, *arguments, **environment):
     import os
 
     found = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [sys.executable, "-c", textwrap.dedent(program), *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -367,6 +367,28 @@ def test_import_is_light():
     loaded = child("import holdfast, sys, json; print(json.dumps(sorted(sys.modules)))")
     heavy = {"keras", "jax", "torch", "tensorflow", "matplotlib", "pandas", "scipy"}
     assert not heavy & set(json.loads(loaded))
+
+
+def test_a_plain_fit_imports_what_it_needs_alone(tmp_path):
+    loaded = child(
+        """
+        import json, sys
+        import keras, numpy
+        from holdfast import Run
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        x = numpy.ones((8, 2), "float32")
+        Run(sys.argv[1]).fit(model, x, x[:, :1], epochs=2, validation_split=0.5, verbose=0)
+        print(json.dumps(sorted(sys.modules)))
+        """,
+        str(tmp_path / "run"),
+    )
+    late = (
+        "cli compat exporting formats judge prediction serving testing callbacks.model_checkpoint"
+    )
+    late += " callbacks.model_files history.chart history.figure store.repair store.verify"
+    late = (*(f"holdfast.{name}" for name in late.split()), "rich.progress")
+    assert [name for name in json.loads(loaded) if name.startswith(late)] == []
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from holdfast.errors import (
     did_you_mean,
 )
 from holdfast.events import AttemptStarted, Failed, Finished, Stopped
-from holdfast.history import Curves
+from holdfast.history.curves import Curves
 from holdfast.store import description, journal, lock, retention
 from holdfast.store.checkpoints import load_manifest, load_newest, settle
 from holdfast.store.description import Description
@@ -34,13 +34,13 @@ from holdfast.store.layout import Layout, is_run
 from holdfast.store.lock import Lock
 from holdfast.store.manifest import Manifest
 from holdfast.store.prune import Pruned, candidate, prune
-from holdfast.store.repair import Repair, repair
 from holdfast.store.retention import Keep
-from holdfast.store.verify import Verified, verify
 from holdfast.types import Position
 
 if TYPE_CHECKING:
     from holdfast.callbacks.history import History
+    from holdfast.store.repair import Repair
+    from holdfast.store.verify import Verified
     from holdfast.training.cadence import Every
     from holdfast.training.signals import Interruption
 
@@ -473,6 +473,8 @@ class Run:
 
     def verify(self) -> Verified:
         """Read everything the run has and check every sum; findings are returned, not raised."""
+        from holdfast.store.verify import verify
+
         self._require()
         return verify(self._layout)
 
@@ -491,6 +493,8 @@ class Run:
                 (see `take_over`).
             NewerFormatError: a newer Holdfast made the run, or wrote one of its checkpoints.
         """
+        from holdfast.store.repair import repair
+
         self._require()
         with self._writing(take_over=take_over):
             return repair(self._layout)

@@ -150,6 +150,10 @@ class EarlyStopping(Hosted):
         self._forget()
 
     @property
+    def judges(self) -> bool:
+        return True
+
+    @property
     def best(self) -> float | None:
         """The best value of the first monitor, or None."""
         return self._trackers[0].best

@@ -1,6 +1,6 @@
 """The History that `fit` returns: Keras's, over all attempts, with a picture and a table.
 
-Owns what is recorded of an epoch. Leaves the picture to `holdfast.history`, and what else
+Owns what is recorded of an epoch. Leaves the picture to `history/figure`, and what else
 happened to the journal, which may be long: it is read when somebody asks.
 """
 
@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 import keras
 
-from holdfast import history as pictures
 from holdfast.errors import MissingExtraError
 from holdfast.events import AttemptStarted, Event, RolledBack
+from holdfast.history.curves import Curves
 from holdfast.state.rows import Row, Rows
 from holdfast.store import files
 
@@ -100,8 +100,8 @@ class History(keras.callbacks.History):  # type: ignore[misc]
         return {name: list(points) for name, points in self._told.points.items()}
 
     @cached_property
-    def _told(self) -> pictures.Curves:
-        return pictures.Curves.from_events(self._lived(*pictures.Curves.kinds))
+    def _told(self) -> Curves:
+        return Curves.from_events(self._lived(*Curves.kinds))
 
     @property
     def best_epoch(self) -> int | None:
@@ -109,7 +109,7 @@ class History(keras.callbacks.History):  # type: ignore[misc]
 
         Judged by the run's monitor (see `Keep`), or by `val_loss`, else `loss`.
         """
-        judged = pictures.Curves.from_events(self._lived(AttemptStarted))
+        judged = Curves.from_events(self._lived(AttemptStarted))
         best = replace(judged, series=self._series()).best()
         return None if best is None else best[1] - 1
 
@@ -167,14 +167,14 @@ class History(keras.callbacks.History):  # type: ignore[misc]
     def _columns(self) -> list[str]:
         return list(dict.fromkeys(["epoch", *(name for _, logs in self.rows for name in logs)]))
 
-    def _curves(self) -> pictures.Curves:
+    def _curves(self) -> Curves:
         """Return the curves, with the epochs of `rows`: the journal may have lost a line."""
         return replace(
             self._told, series=self._series(), restarts=self.restarts, points=self.points
         )
 
     def _series(self) -> Mapping[str, Sequence[tuple[int, float]]]:
-        return pictures.Curves.from_rows(self.rows).series
+        return Curves.from_rows(self.rows).series
 
 
 def _nothing(*_: type[Event]) -> Iterable[Event]:

@@ -97,6 +97,11 @@ class Hosted(keras.callbacks.Callback):  # type: ignore[misc]
             made._told = dict(bound.arguments)
         return made
 
+    @property
+    def judges(self) -> bool:
+        """Whether it judges epochs, by its `monitor` and `mode`."""
+        return False
+
     def settings(self) -> Mapping[str, Any]:
         """Return what the constructor was told, with its defaults, by name."""
         rest = self._told.get("kwargs", {})

@@ -19,8 +19,6 @@ from holdfast import keras_private
 from holdfast.callbacks import wrapped_modules
 from holdfast.callbacks.wrapped_modules import StandIns
 from holdfast.formats import writing
-from holdfast.formats.bundle_writing import state_text
-from holdfast.formats.checkpoint_file import STATE
 from holdfast.state import variables
 from holdfast.store import files
 
@@ -85,6 +83,9 @@ def name_newest(path: Path) -> None:
     """
     if len(writing.files_of(path)) < 2:
         return
+    from holdfast.formats.bundle_writing import state_text
+    from holdfast.formats.checkpoint_file import STATE
+
     note, text = path.with_name(STATE), state_text(path.name)
     if not note.is_file() or note.read_bytes() != text:
         files.replace(note, text)

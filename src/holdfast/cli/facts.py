@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
+from typing import TYPE_CHECKING
 
 from holdfast.cli.find import name_of
 from holdfast.cli.output import reason
@@ -30,8 +31,10 @@ from holdfast.store import journal, lock
 from holdfast.store.checkpoints import load_manifest
 from holdfast.store.journal import Record
 from holdfast.store.layout import Layout
-from holdfast.store.verify import Finding
 from holdfast.types import Position
+
+if TYPE_CHECKING:
+    from holdfast.store.verify import Finding
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,8 @@ def portrait(run: Run) -> Portrait:
 
 def unreadable(run: Run, checkpoints: Sequence[Checkpoint]) -> list[Finding]:
     """Return what is wrong with the manifests that are not among the checkpoints."""
+    from holdfast.store.verify import Finding
+
     read = {item.path for item in checkpoints}
     found = []
     for path in Layout(run.path).manifests():
@@ -221,6 +226,8 @@ def unreadable(run: Run, checkpoints: Sequence[Checkpoint]) -> list[Finding]:
 def _damaged_lines(
     layout: Layout, record: Record, checkpoints: Sequence[Checkpoint]
 ) -> list[Finding]:
+    from holdfast.store.verify import Finding
+
     durable = max((item.journal for item in checkpoints), default=0)
     return [
         Finding(layout.journal.name, f"the line at byte {offset} is not what was written")

@@ -1,6 +1,7 @@
 """From what was typed to the runs that are meant.
 
-Owns finding runs in directories, and what is said where a path is no run.
+Owns finding runs in directories, and what is said where a path is no run. Imports what knows runs
+when it looks for them: every verb takes `RunPath` from here.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from holdfast.errors import NotARunError, did_you_mean
-from holdfast.run import Run
-from holdfast.store.layout import Layout, is_run
+
+if TYPE_CHECKING:
+    from holdfast.run import Run
 
 # Not to be checked by typer (readable=False): what cannot be read is no wrong command line.
 RunPath = Annotated[
@@ -41,6 +43,9 @@ def find_run(path: Path) -> Run:
     Raises:
         NotARunError: there is none; a run with a similar name is suggested.
     """
+    from holdfast.run import Run
+    from holdfast.store.layout import is_run
+
     if is_run(path):
         return Run(path)
     raise NotARunError(_why_not(path))
@@ -64,6 +69,8 @@ def find_runs(folder: Path, unseen: Callable[[OSError], None]) -> list[Path]:
     Raises:
         NotARunError: the folder is no directory.
     """
+    from holdfast.store.layout import is_run
+
     if is_run(folder):
         return [folder]
     if not folder.is_dir():
@@ -77,6 +84,8 @@ def find_runs(folder: Path, unseen: Callable[[OSError], None]) -> list[Path]:
 
 
 def _is_run(path: Path) -> bool:
+    from holdfast.store.layout import is_run
+
     try:
         return is_run(path)
     except PermissionError:  # then the walk cannot look into it either, and says so
@@ -84,6 +93,8 @@ def _is_run(path: Path) -> bool:
 
 
 def _why_not(path: Path) -> str:
+    from holdfast.store.layout import Layout, is_run
+
     if is_run(path.parent) and path.exists():
         return f"{path} is a part of a run (did you mean {str(path.parent)!r}?)"
     if not path.exists():

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved, portrait, row
 from holdfast.cli.find import RunPath, find_run, find_runs, name_of, open_run
 from holdfast.cli.output import AsJson
-from holdfast.cli.programs import HEADINGS, Program, cells, is_program
-from holdfast.cli.programs import program as shown_program
-from holdfast.run import Run
-from holdfast.store.repair import Repair
+
+if TYPE_CHECKING:
+    from holdfast.cli.facts import Attempt, Portrait, Rollback, Row, Saved
+    from holdfast.cli.programs import Program
+    from holdfast.store.repair import Repair
 
 _SHORT = 12
 
@@ -34,6 +34,9 @@ def ls(
 
     A run that cannot be read is listed too, with what is wrong, and the exit code is 1.
     """
+    from holdfast.cli.facts import row
+    from holdfast.run import Run
+
     unseen: list[OSError] = []
     paths = find_runs(folder, unseen.append)
     rows = [
@@ -60,8 +63,11 @@ def show(path: RunPath, *, as_json: AsJson = False) -> None:
     part cannot be read. Of a program's directory, made by `holdfast run`, it tells each start
     with how it ended, and the runs of its calls of fit.
     """
-    if is_program(path):
-        _show_program(shown_program(path), as_json=as_json)
+    from holdfast.cli import programs
+    from holdfast.cli.facts import portrait
+
+    if programs.is_program(path):
+        _show_program(programs.program(path), as_json=as_json)
         return
     shown = portrait(open_run(path))
     if as_json:
@@ -218,6 +224,8 @@ def _print_portrait(shown: Portrait) -> None:
 
 
 def _show_program(shown: Program, *, as_json: bool) -> None:
+    from holdfast.cli.programs import HEADINGS, cells
+
     if as_json:
         output.print_json(asdict(shown))
     else:

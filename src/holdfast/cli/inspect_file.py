@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from holdfast.cli import output
-from holdfast.cli.file_facts import ArrayFacts, FileFacts, facts_of
 from holdfast.cli.output import AsJson
-from holdfast.formats.opening import open_file
+
+if TYPE_CHECKING:
+    from holdfast.cli.file_facts import ArrayFacts, FileFacts
 
 FilePath = Annotated[
     Path,
@@ -32,6 +33,9 @@ def inspect(path: FilePath, *, as_json: AsJson = False) -> None:
     is unsafe or unsupported. Builds no model, runs nothing of the file and reads no arrays. The
     exit code is 1 where the file cannot be read.
     """
+    from holdfast.cli.file_facts import facts_of
+    from holdfast.formats.opening import open_file
+
     with open_file(path) as file:
         facts = facts_of(file)
     if as_json:

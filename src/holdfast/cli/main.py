@@ -2,7 +2,7 @@
 
 Owns which verbs there are and what becomes of an error that reaches the top. Leaves each verb
 to the file of its family. Imports neither Keras nor a backend, but to convert and to modernize, and
-matplotlib only to draw.
+matplotlib only to draw. A verb imports what it needs when it runs: the help needs typer alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
@@ -56,6 +55,8 @@ for _verb in (
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         output.say(f"holdfast {version('holdfast')}")
         raise typer.Exit
 

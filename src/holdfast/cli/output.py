@@ -1,6 +1,7 @@
 """How the command line prints: tables and lines for people, JSON for programs.
 
-Owns the form of what is printed. Leaves what is printed to the verbs.
+Owns the form of what is printed. Leaves what is printed to the verbs. Rich is imported
+for tables alone.
 """
 
 from __future__ import annotations
@@ -10,18 +11,16 @@ import math
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.filesize import decimal
-from rich.table import Table
-from rich.text import Text
 
-from holdfast.types import Json
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from holdfast.types import Json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 TakeOver = Annotated[
@@ -46,14 +45,13 @@ _STYLES = {
 
 def say(text: str = "") -> None:
     """Print a line."""
-    _console().print(Text(plain(_from_here(text))), soft_wrap=True)
+    typer.echo(plain(_from_here(text)))
 
 
 def complain(text: str) -> None:
     """Print what is wrong to the standard error, in few lines."""
     lines = [line for line in _from_here(text).splitlines() if line.strip()][:_LONGEST_COMPLAINT]
-    console = Console(stderr=True, highlight=False)
-    console.print(Text("holdfast: " + "\n".join(map(plain, lines))), soft_wrap=True)
+    typer.echo("holdfast: " + "\n".join(map(plain, lines)), err=True)
 
 
 def print_json(value: Json) -> None:
@@ -71,6 +69,9 @@ def print_table(
         rows: a text for each column.
         right: the columns that are numbers.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     numbers = set(right)
     rows = [list(map(plain, row)) for row in rows]
     console = _console()
@@ -91,6 +92,9 @@ def _lined_up(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str]
 ) -> list[Text]:
     """Return the lines of a table, the headings first."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
     widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
     lines = []
     for number, row in enumerate([columns, *rows]):
@@ -107,6 +111,9 @@ def _lined_up(
 
 def print_facts(facts: Mapping[str, str]) -> None:
     """Print names with what they are, one a line."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -133,11 +140,15 @@ def reason(error: OSError) -> str:
 
 def moment(seconds: float) -> str:
     """Return a time since 1970 as a local date and time."""
+    from datetime import datetime
+
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def size(count: int) -> str:
     """Return a number of bytes as people say it."""
+    from rich.filesize import decimal
+
     return decimal(count)
 
 
@@ -159,6 +170,8 @@ def metrics(values: Mapping[str, float]) -> str:
 
 
 def _cell(text: str) -> Text:
+    from rich.text import Text
+
     return Text(plain(text), style=_STYLES.get(text, ""))
 
 
@@ -171,4 +184,6 @@ def _finite(value: Json) -> Json:
 
 
 def _console() -> Console:
+    from rich.console import Console
+
     return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)

@@ -14,18 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from holdfast.cli import output
 from holdfast.cli.find import name_of, open_run
 from holdfast.errors import RunError
-from holdfast.history import Curves, compare, draw
-from holdfast.history.chart import ASCII, FULL, chart
-from holdfast.store import files
+
+if TYPE_CHECKING:
+    from holdfast.history.curves import Curves
 
 _DOTS_PER_INCH = 150
 _STYLES = {
@@ -125,6 +123,11 @@ def _drawn(path: Path, curves: Curves) -> Drawn:
 
 
 def _print(runs: Mapping[str, Curves]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from holdfast.history.chart import ASCII, FULL, chart
+
     # Not rich's own idea of the width, which is endless in a pipe.
     width = shutil.get_terminal_size().columns
     console = Console(highlight=False, width=width)
@@ -150,6 +153,8 @@ def _can_say(signs: object) -> bool:
 
 
 def _figure(runs: Mapping[str, Curves]) -> Any:
+    from holdfast.history.figure import compare, draw
+
     if len(runs) > 1:
         return compare(runs)
     ((name, curves),) = runs.items()
@@ -157,6 +162,8 @@ def _figure(runs: Mapping[str, Curves]) -> Any:
 
 
 def _write(figure: Any, target: Path) -> None:
+    from holdfast.store import files
+
     _check_target(figure, target)
     data = _render(figure, _ending(target))
     try:

@@ -8,16 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli import facts, output
+from holdfast.cli import output
 from holdfast.cli.find import RunPath, name_of, open_run
 from holdfast.cli.output import AsJson
-from holdfast.store.prune import Pruned
-from holdfast.store.retention import Keep
-from holdfast.store.verify import Finding
+
+if TYPE_CHECKING:
+    from holdfast.store.prune import Pruned
+    from holdfast.store.verify import Finding
+
+# Those of `Keep`, which the help is not to import: a test holds them the same.
+_LAST = 2
+_BEST = 1
 
 
 class Mode(StrEnum):
@@ -51,13 +56,13 @@ def prune(
     path: RunPath,
     last: Annotated[
         int, typer.Option(min=1, metavar="N", help="Keep so many of the newest.")
-    ] = Keep.last,
+    ] = _LAST,
     best: Annotated[
         int,
         typer.Option(
             min=0, metavar="N", help="Keep so many of the best, among those of an epoch's end."
         ),
-    ] = Keep.best,
+    ] = _BEST,
     every_epochs: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Also keep those at the end of each so many epochs."),
@@ -85,6 +90,9 @@ def prune(
     newest checkpoint and what the training returned always stay. A run that is running prunes
     by itself; here it is refused, but for a dry run.
     """
+    from holdfast.cli import facts
+    from holdfast.store.retention import Keep
+
     run = open_run(path)
     keep = Keep(last, best, every_epochs, monitor, mode.value)
     if best and monitor is not None:

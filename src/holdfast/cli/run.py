@@ -7,7 +7,6 @@ becomes it, or with --restarts stays beside it.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -107,6 +106,8 @@ def _start(
     named: bool,
 ) -> None:
     """Become the program's process; with `restarts`, start it and stay beside it."""
+    import secrets
+
     from holdfast.compat.launch import command
     from holdfast.compat.program import peek_hash_seed
     from holdfast.compat.supervise import end_as, supervise

@@ -16,8 +16,6 @@ from holdfast import config
 from holdfast.cli import classes as class_names
 from holdfast.cli import output
 from holdfast.errors import NotARunError, NotThereError, PlanError
-from holdfast.serving.access import is_loopback
-from holdfast.store.layout import is_run
 
 # What waits may take, where no single request may be larger.
 _WAITING_BYTES = 256 << 20
@@ -95,6 +93,8 @@ def serve(
     Where others reach HOST, requests must bring the token that HOLDFAST_TOKEN holds, as
     Authorization: Bearer TOKEN. SIGTERM and Ctrl-C end it once what was accepted is answered.
     """
+    from holdfast.store.layout import is_run
+
     token = config.token()
     _check_place(host, token, open_to_all=open_to_all)
     largest = _bytes(most_body)
@@ -128,6 +128,8 @@ def serve(
 
 def _check_place(host: str, token: str | None, *, open_to_all: bool) -> None:
     """Refuse to let others ask without anyone having said so."""
+    from holdfast.serving.access import is_loopback
+
     if token is None and not open_to_all and not is_loopback(host):
         raise PlanError(
             f"others reach {host}, and no token is set: set HOLDFAST_TOKEN to what requests must "

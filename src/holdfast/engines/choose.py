@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import keras
 
-from holdfast.callbacks.model_checkpoint import ModelCheckpoint
+from holdfast.callbacks.hosted import Hosted
 from holdfast.callbacks.rollback import Rollback
 from holdfast.data.reading import Going
 from holdfast.data.source import Source
@@ -136,8 +136,14 @@ def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str
 
 def _looks_at_epochs_only(callback: Any) -> bool:
     """Whether a per-batch hook does nothing as the callback was set up."""
-    kinds = (keras.callbacks.ModelCheckpoint, ModelCheckpoint)
-    return type(callback) in kinds and callback.save_freq == "epoch"
+    if not isinstance(callback, (Hosted, keras.callbacks.ModelCheckpoint)):
+        return False
+    if getattr(callback, "save_freq", None) != "epoch":
+        return False
+    # Imported for those that may be one: it brings what writes files of models.
+    from holdfast.callbacks.model_checkpoint import ModelCheckpoint
+
+    return type(callback) in (keras.callbacks.ModelCheckpoint, ModelCheckpoint)
 
 
 def _executions(model: Any) -> str:

@@ -81,7 +81,7 @@ class Curves:
         )
 
     def plot(self, title: str = "") -> Any:
-        """Return the curves as a matplotlib figure; see `holdfast.history.draw`."""
+        """Return the curves as a matplotlib figure; see `history.figure.draw`."""
         from holdfast.history.figure import draw
 
         return draw(self, title)

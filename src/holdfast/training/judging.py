@@ -12,9 +12,7 @@ from typing import Any
 
 import keras
 
-from holdfast.callbacks.early_stopping import EarlyStopping
 from holdfast.callbacks.hosted import Hosted
-from holdfast.callbacks.model_checkpoint import ModelCheckpoint
 from holdfast.callbacks.monitor import direction_of
 from holdfast.errors import PlanError, did_you_mean
 from holdfast.store.retention import Keep
@@ -88,8 +86,8 @@ def _may_add(callback: Any) -> bool:
 
 
 def _judges(callback: Any) -> bool:
-    if isinstance(callback, (EarlyStopping, keras.callbacks.EarlyStopping)):
-        return True
-    if isinstance(callback, ModelCheckpoint):
+    if isinstance(callback, Hosted):
         return callback.judges
+    if isinstance(callback, keras.callbacks.EarlyStopping):
+        return True
     return isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_best_only

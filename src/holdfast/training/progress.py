@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _SHOW_EVERY = 0.2
 _WORTH_SAYING = 0.1
@@ -54,6 +56,14 @@ class Reporter:
         """Begin an epoch of `steps` steps, or nobody knows how many; `done` are done already."""
         self._began = time.monotonic()
         if self._verbose == 1 and self._console.is_terminal:
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),

@@ -1,0 +1,92 @@
+"""Old files: what each library opens of the corpus, and how long a large model takes to open.
+
+Owns what is measured and with what. Leaves the files to `corpus`, the words to `section`, the
+pictures to `drawing`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import racing
+from files import corpus, loading
+from files.drawing import draw
+from files.section import section, verdicts
+from racing import Contender
+
+__all__ = [
+    "ENVIRONMENTS",
+    "NEEDS_MNIST",
+    "ROUNDS",
+    "TITLE",
+    "draw",
+    "measure",
+    "section",
+    "verdicts",
+]
+
+NEEDS_MNIST = False
+ROUNDS = 3
+ENVIRONMENTS = ("holdfast", "tensorflow", "tensorflow-2.15")
+TITLE = "Old files"
+
+EVERY = 15
+"""One file of so many is opened, of each age and format."""
+LAYERS = 5
+"""Of the large model: 67 MB each."""
+
+HERE = Path(__file__).parent
+OPENERS = {
+    "holdfast": Contender(
+        "holdfast", HERE / "opens.py", ("holdfast",), variables={"JAX_PLATFORMS": "cpu"}
+    ),
+    # TensorFlow is the backend on which Keras 3 has the most layers, and reads SavedModels.
+    "keras": Contender(
+        "keras", HERE / "opens.py", ("keras",), "tensorflow", {"KERAS_BACKEND": "tensorflow"}
+    ),
+    "tensorflow": Contender("tensorflow", HERE / "opens.py", ("tf.keras",), "tensorflow-2.15"),
+}
+
+
+def measure(rounds: int, folder: Path, mnist: Path) -> dict[str, Any]:
+    """Return what opened, file by file, and the seconds of the large model in each round."""
+    return {"opened": opened(folder / "corpus"), "loaded": loaded(folder, rounds)}
+
+
+def opened(folder: Path) -> dict[str, Any]:
+    chosen = corpus.jobs(folder, EVERY)
+    found = corpus.tried("files", OPENERS, chosen)
+    rows = [
+        {
+            "age": job["age"],
+            "name": job["name"],
+            "form": job["form"],
+            "refused": job["refused"],
+            # What a library says may name where the corpus lay.
+            **{who: said[place].replace(f"{folder}/", "") for who, said in found.items()},
+        }
+        for place, job in enumerate(chosen)
+    ]
+    return {"every": EVERY, "files": rows, "committed": corpus.committed()}
+
+
+def loaded(folder: Path, rounds: int) -> dict[str, Any]:
+    program = HERE / "loading.py"
+    written = racing.run(Contender("write", program, ("write", str(folder), str(LAYERS))))
+    contenders = [
+        Contender(f"{what}, {form}", program, (what, form, str(folder), str(LAYERS)))
+        for form in loading.FILES
+        for what in ("read", "holdfast", "keras")
+        if what != "keras" or form in loading.BY_KERAS
+    ]
+    runs = racing.race("files", contenders, rounds)
+    seconds = {
+        form: {
+            what: racing.values(runs[f"{what}, {form}"], "seconds")
+            for what in ("read", "holdfast", "keras")
+            if f"{what}, {form}" in runs
+        }
+        for form in loading.FILES
+    }
+    return {"layers": LAYERS, "bytes": written["bytes"], "seconds": seconds}

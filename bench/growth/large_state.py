@@ -1,0 +1,66 @@
+"""A state of many bytes: commit and restore, and the memory that each takes beyond the state.
+
+large_state.py FOLDER BYTES
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from footprint import Peak, show
+
+from holdfast.store import journal
+from holdfast.store.checkpoints import Store, load_newest
+from holdfast.store.identity import Identity, write_identity
+from holdfast.store.layout import Layout
+from holdfast.types import Array, Position, Snapshot
+
+ARRAYS = 20
+
+
+def main() -> None:
+    path, size = Path(sys.argv[1]) / "large", int(sys.argv[2])
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    layout = Layout(path)
+    write_identity(layout, Identity("a" * 16, 1.5, {}, {}, None))
+    log = journal.Journal(layout.journal, journal.skim(layout.journal))
+    store = Store(layout, log, "a" * 16, "plan", {})
+    random = np.random.default_rng(1)
+    values = [random.random(size // ARRAYS // 4, dtype="float32") for _ in range(ARRAYS)]
+    arrays = [
+        Array(f"trainable/{n:04d}", "float32", value.shape, value.view(np.uint8).data, "")
+        for n, value in enumerate(values)
+    ]
+    os.sync()
+    with Peak() as writing:
+        began = time.perf_counter()
+        store.commit(Snapshot(Position(0, 1, 1), tuple(arrays), {}, journal=log.size))
+        commit = time.perf_counter() - began
+    log.close()
+    del arrays, values
+    with Peak() as reading:
+        began = time.perf_counter()
+        found = load_newest(layout, final=False)
+        restore = time.perf_counter() - began
+    # What is read is the state itself: what it takes beyond that is what is asked.
+    state = sum(array.data.nbytes for array in found[1])
+    del found
+    shutil.rmtree(path)
+    show(
+        {
+            "commit": commit,
+            "restore": restore,
+            "memory": writing.bytes,
+            "memory_restore": max(0, reading.bytes - state),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

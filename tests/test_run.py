@@ -383,10 +383,10 @@ def test_a_plain_fit_imports_what_it_needs_alone(tmp_path):
         """,
         str(tmp_path / "run"),
     )
-    late = (
-        "cli compat exporting formats judge prediction serving testing callbacks.model_checkpoint"
-    )
-    late += " callbacks.model_files history.chart history.figure store.repair store.verify"
+    late = """
+        cli compat exporting formats judge prediction serving testing callbacks.model_checkpoint
+        callbacks.model_files history.chart history.figure store.repair store.verify
+    """
     late = (*(f"holdfast.{name}" for name in late.split()), "rich.progress")
     assert [name for name in json.loads(loaded) if name.startswith(late)] == []
 

@@ -78,7 +78,7 @@ def totals(found: Found) -> str:
     )
     restored = _by_size(found, "back in memory", "restore")
     bytes_ = table(
-        ["on the disk", *_titles(found)],
+        ["on the disk at the end", *_titles(found)],
         [
             [way.title, *(size(kept_bytes(found, way.name, one)) for one in found["sizes"])]
             for way in WAYS

@@ -91,10 +91,10 @@ class Stopwatch:
                 "durable": durable,
             }.items():
                 self.figures.setdefault(name, []).append(value)
-            self.bytes = sum(path.stat().st_size for path in files(self.kept))
 
-    def restores(self, load: Callable[[], object], times: int = 2) -> None:
-        """Measure how long it takes to have the newest checkpoint in memory again."""
+    def restores(self, load: Callable[[], object], times: int = 5) -> None:
+        """Measure what the training left, and how long it takes to have it in memory again."""
+        self.bytes = sum(path.stat().st_size for path in files(self.kept))
         for _ in range(times):
             self.figures.setdefault("restore", []).append(clocked(load))
 

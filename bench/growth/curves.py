@@ -21,6 +21,7 @@ class Curve:
         memory: whether it is bytes, and not seconds.
         points: from the smallest size.
         failed: the sizes at which it was not measured, each with why.
+        limit: the same by the machine alone, where that is measured.
     """
 
     series: Series
@@ -29,10 +30,17 @@ class Curve:
     memory: bool
     points: tuple[Point, ...]
     failed: Mapping[int, str]
+    limit: Curve | None = None
 
     @property
     def growth(self) -> Growth:
         return grown(self.points)
+
+    @property
+    def excess(self) -> float:
+        """How much more a unit costs than before, beyond what it does on the machine alone."""
+        limit = 1.0 if self.limit is None else max(1.0, self.limit.growth.worst)
+        return self.growth.worst / limit
 
     def at(self, size: float) -> Point | None:
         return next((point for point in self.points if point.size == size), None)
@@ -56,6 +64,7 @@ def one(found: Mapping[str, Any], key: str, figure: str) -> Curve | None:
 
 
 def _of(series: Series, sizes: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Curve]:
+    found: dict[str, Curve] = {}
     figures = [(name, words, False) for name, words in series.figures]
     if series.memory:
         figures.append((series.memory, series.words, True))
@@ -67,4 +76,6 @@ def _of(series: Series, sizes: Mapping[str, Sequence[Mapping[str, Any]]]) -> Ite
                 points.append(point(int(size), sound))
             else:
                 failed[int(size)] = next(run["failed"] for run in runs if "failed" in run)
-        yield Curve(series, name, words, memory, tuple(points), failed)
+        limit = found.get(series.limits.get(name, ""))
+        found[name] = Curve(series, name, words, memory, tuple(points), failed, limit)
+        yield found[name]

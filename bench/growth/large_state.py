@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from footprint import Peak, show
@@ -37,13 +38,18 @@ def main() -> None:
         Array(f"trainable/{n:04d}", "float32", value.shape, value.view(np.uint8).data, "")
         for n, value in enumerate(values)
     ]
-    os.sync()
+    plain = write_plainly(path / "plain", values)
     with Peak() as writing:
         began = time.perf_counter()
         store.commit(Snapshot(Position(0, 1, 1), tuple(arrays), {}, journal=log.size))
         commit = time.perf_counter() - began
     log.close()
     del arrays, values
+    os.sync()
+    began = time.perf_counter()
+    whole = np.fromfile(path / "plain", np.uint8)
+    read = time.perf_counter() - began
+    del whole
     with Peak() as reading:
         began = time.perf_counter()
         found = load_newest(layout, final=False)
@@ -54,12 +60,29 @@ def main() -> None:
     shutil.rmtree(path)
     show(
         {
+            "plain": plain,
             "commit": commit,
+            "read": read,
             "restore": restore,
             "memory": writing.bytes,
             "memory_restore": max(0, reading.bytes - state),
         }
     )
+
+
+def write_plainly(path: Path, values: list[Any]) -> float:
+    """Return the seconds of a write and sync of the same bytes; all is on the disk after it."""
+    os.sync()
+    began = time.perf_counter()
+    with path.open("xb", buffering=0) as file:
+        for value in values:
+            data = value.view(np.uint8).data
+            while data:
+                data = data[file.write(data) :]
+        os.fsync(file.fileno())
+    took = time.perf_counter() - began
+    os.sync()
+    return took
 
 
 if __name__ == "__main__":

@@ -64,11 +64,14 @@ def grown(points: Sequence[Point]) -> Growth:
         for (before, after), both in zip(pairwise(slopes), pairwise(seen), strict=True)
         if all(both)
     ]
-    # Also where it is seen once only: what is fixed makes this smaller, never larger.
+    # Also where it is seen once only: what is fixed makes this smaller, never larger. A step that
+    # is followed by less is no growth.
     rises += [
         (b.cost / a.cost) / (b.size / a.size)
-        for (a, b), visible in zip(pairwise(points), seen, strict=True)
-        if visible
+        for (a, b), visible, slope, after in zip(
+            pairwise(points), seen, slopes, [*slopes[1:], math.inf], strict=True
+        )
+        if visible and a.cost > 0 and after >= slope
     ]
     return Growth(slopes[-1] if seen[-1] else 0.0, _exponent(points, seen), max(rises, default=0.0))
 

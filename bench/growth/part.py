@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 NEEDS_MNIST = False
-ROUNDS = 3
+ROUNDS = 2
 ENVIRONMENTS = ("holdfast",)
 TITLE = "Growth"
 
@@ -60,9 +60,9 @@ def _one(series: Series, folder: Path, size: int) -> dict[str, Any]:
     program = _HERE / f"{series.program}.py"
     contender = Contender(series.key, program, (*series.arguments, str(folder), str(size)))
     try:
-        return racing.run(contender, series.limit)
+        return racing.run(contender, series.seconds)
     except subprocess.TimeoutExpired:
-        return {"failed": f"not done after {series.limit:.0f} s"}
+        return {"failed": f"not done after {series.seconds:.0f} s"}
     except RuntimeError as error:
         if not series.peer:
             raise

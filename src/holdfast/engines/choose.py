@@ -28,6 +28,10 @@ _HOOKS = {
 }
 
 
+# What may run before the first step is traced.
+_BEFORE_STEPS = ("set_params", "set_model", "on_train_begin", "on_epoch_begin", *_HOOKS["train"])
+_BEFORE_TESTS = (*_BEFORE_STEPS, "on_epoch_end", "on_test_begin", *_HOOKS["test"])
+
 BACKENDS = ("jax", "torch", "tensorflow")
 
 
@@ -90,6 +94,7 @@ def choose(
         name=name,
         reason=reason,
         eager=eager,
+        hooked=(_hooked(callbacks, _BEFORE_STEPS), _hooked(callbacks, _BEFORE_TESTS)),
         watch=watch,
         stopped=stopped,
     )
@@ -127,11 +132,24 @@ def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str
         if phase == "train" and _looks_at_epochs_only(callback):
             continue
         for hook in _HOOKS[phase]:
-            method = getattr(callback, hook)
-            default = getattr(keras.callbacks.Callback, hook)
-            if getattr(method, "__func__", method) is not default:
+            if _overrides(callback, hook):
                 return f"{type(callback).__name__}.{hook}"
     return ""
+
+
+def _hooked(callbacks: Sequence[Any], hooks: Sequence[str]) -> bool:
+    """Return whether a callback, but for Holdfast's own, overrides one of some hooks."""
+    return any(
+        _overrides(callback, hook)
+        for callback in callbacks
+        if not isinstance(callback, Hosted)
+        for hook in hooks
+    )
+
+
+def _overrides(callback: Any, hook: str) -> bool:
+    method = getattr(callback, hook)
+    return getattr(method, "__func__", method) is not getattr(keras.callbacks.Callback, hook)
 
 
 def _looks_at_epochs_only(callback: Any) -> bool:

@@ -58,6 +58,8 @@ class JaxEngine:
         name: `fused` or `stepwise`.
         reason: why that one, in words.
         eager: whether to compile nothing.
+        hooked: whether hooks that may change what a step reads run before the first step is
+            traced; the same of evaluation's first step.
         watch: whether to see each step's loss and gradient norm.
         stopped: whether the training was told to stop.
     """
@@ -72,6 +74,7 @@ class JaxEngine:
         name: str,
         reason: str,
         eager: bool,
+        hooked: tuple[bool, bool],
         watch: bool,
         stopped: Going,
     ) -> None:
@@ -84,12 +87,13 @@ class JaxEngine:
         feed, occupied = make_feed(train, seed, 0, goes_on=True, stopped=stopped)
         state = self._current()
         step = _train_step(model, Watch(model) if watch else None)
-        self._train = Phase(train, feed, step, state, (), eager)
+        self._train = Phase(train, feed, step, state, (), eager, hooked[0])
         self._test: Phase | None = None
         if validation is not None:
             feed, _ = make_feed(validation, seed, occupied, goes_on=False, stopped=stopped)
             carried, kept = _divide_for_test(state)
-            self._test = Phase(validation, feed, _test_step(model), carried, kept, eager)
+            step = _test_step(model)
+            self._test = Phase(validation, feed, step, carried, kept, eager, hooked[1])
         self.names = _names(self._train, self._test)
         asks = self._train.asks or (self._test.asks if self._test is not None else "")
         if asks:

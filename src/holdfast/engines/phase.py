@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from numpy.typing import NDArray
 
 from holdfast.data.batches import device_type
@@ -56,6 +57,7 @@ class Phase:
         step: what to do with one.
         carried, kept: the state, for its shapes.
         eager: whether to compile nothing.
+        hooked: whether hooks run before the first step, which may change what a step reads.
 
     Attributes:
         way: how steps are executed.
@@ -71,27 +73,31 @@ class Phase:
         carried: State,
         kept: State,
         eager: bool,
+        hooked: bool,
     ) -> None:
         self._donated = () if kept else (0,)
         self._source = source
         self._feed = feed
         self._programs: dict[Any, Program] = {}
-        # Inlined where it is called. It is traced with the first batch and not before, as in
-        # Keras: until then hooks may change what a step reads.
-        self._step = step if eager else jax.jit(step, inline=True)
+        self._step = step
         self.way: Way = "eager"
         self.asks = ""
         self.names: frozenset[str] | None = None
         if not eager:
-            dry, (logs, *_) = _dry_run(step, carried, kept, source)
-            self.names = frozenset(logs)
+            dry, found = _dry_run(step, carried, kept, source)
+            self.names = frozenset(found[0])
             used = set(_primitives(dry.jaxpr))
             self.asks = min(used & _HOST_CALLS, default="")
             on_cpu = jax.default_backend() == "cpu"
             slow = "conv_general_dilated" in used and on_cpu
             self.way = "alone" if self.asks else "ahead" if slow else "loop"
+            if not hooked and not self.asks:
+                step = _as_tried(dry, found, step)
             if pooling.GRADIENT in used and on_cpu:
-                self._step = jax.jit(pooling.compared(step), inline=True)
+                step = pooling.compared(step)
+            # Inlined where it is called. Where there are hooks it is traced with the first batch
+            # and not before, as in Keras: until then they may change what a step reads.
+            self._step = jax.jit(step, inline=True)
 
     def run(
         self, carried: State, kept: State, epoch: int, step: int, steps: int
@@ -251,6 +257,26 @@ def _dry_run(step: StepFunction, carried: State, kept: State, source: Source) ->
         given = ", ".join(f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(shapes))
         error.add_note(f"holdfast: nothing was trained: this came of trying {kind} on {given}")
         raise
+
+
+def _as_tried(traced: ClosedJaxpr, found: Any, step: StepFunction) -> StepFunction:
+    """Return `step` without tracing it again for what it was tried with.
+
+    Args:
+        traced: what it does with that.
+        found: what it returns then, in shapes.
+        step: for anything else.
+    """
+    known, returned = jaxpr_as_fun(traced), jax.tree.structure(found)
+
+    def run(carried: State, kept: State, batch: Any) -> tuple[Logs, State, Any]:
+        leaves = jax.tree.leaves((carried, kept, batch))
+        if [jax.typeof(leaf) for leaf in leaves] != traced.in_avals:
+            return step(carried, kept, batch)
+        logs, new, seen = jax.tree.unflatten(returned, known(*leaves))
+        return logs, new, seen
+
+    return run
 
 
 def _batch_shapes(source: Source) -> Any:

@@ -62,7 +62,7 @@ test-corpus: $(BIN)/.installed
 
 # What make test does by turns, all of it.
 test-turns: $(BIN)/.installed
-	HOLDFAST_PROGRAMS=all HOLDFAST_CUTS=all $(BIN)/python -m pytest tests/test_old_programs.py tests/test_old_lesson.py tests/test_power_cut.py
+	HOLDFAST_PROGRAMS=all HOLDFAST_CUTS=all $(BIN)/python -m pytest tests/test_old_programs.py tests/test_old_lesson.py tests/test_power_cut.py tests/test_kill.py
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .

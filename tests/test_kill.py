@@ -1,6 +1,7 @@
 """Promises 1 to 3 by what would break them: SIGKILL, SIGTERM, Ctrl-C, exceptions, full disks."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -195,11 +196,15 @@ def test_a_full_disk_never_ends_a_training(whole, tmp_path):
     assert finish(run.path, "--epochs", EPOCHS) == whole
 
 
-def test_200_kills_while_one_file_is_overwritten(tmp_path):
+# Of a file that is overwritten again and again; all with HOLDFAST_CUTS=all.
+KILLS = 200 if os.environ.get("HOLDFAST_CUTS") == "all" else 60
+
+
+def test_kills_while_one_file_is_overwritten(tmp_path):
     """The best model's file can always be opened, and is at least as good as was reported."""
     seed = time.time_ns() % 2**32
     print("seed", seed)
-    found = kill_many("holdfast", 200, tmp_path, seed)
+    found = kill_many("holdfast", KILLS, tmp_path, seed)
     print(found)
-    assert (found.kills, found.unreadable, found.worse) == (200, 0, 0)
-    assert found.within >= 20, "too few kills came while the file was written"
+    assert (found.kills, found.unreadable, found.worse) == (KILLS, 0, 0)
+    assert found.within >= KILLS // 10, "too few kills came while the file was written"

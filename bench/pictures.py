@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tables import number
+
 OURS = "#2a7f8e"
 PEER = "#b9b9b9"
 LIMIT = "#edae49"
@@ -37,4 +39,4 @@ def bars(axes: Any, names: list[str], lengths: list[float], colours: list[str], 
     axes.invert_yaxis()
     axes.set_xlabel(unit)
     for place, length in zip(places, lengths, strict=True):
-        axes.annotate(f" {length:.3g}", (length, place), va="center", fontsize=9)
+        axes.annotate(f" {number(length)}", (length, place), va="center", fontsize=9)

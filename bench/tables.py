@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+_NUMBER = re.compile(r"\W*(\d|once\b|$)")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; the first column is left, the others are right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    """Return a Markdown table; columns of numbers are right, the first one and words are left."""
+    right = [all(_NUMBER.match(row[place]) for row in rows) for place in range(len(header))]
+    marks = ["---", *("---:" if numbers else "---" for numbers in right[1:])]
+    lines = [header, marks, *rows]
     return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
 
 

@@ -276,3 +276,16 @@ def test_a_run_that_keeps_all_does_not_go_through_all_after_each(tmp_path, monke
         pruner._keep = holdfast.Keep(last=2, best=0)
         pruner.follow(newest=300, final=True)
     assert len(run.layout.manifests()) == 2
+
+
+def test_what_was_not_pruned_yet_makes_room_for_a_commit_that_found_none(tmp_path):
+    with TinyRun(tmp_path / "run") as run:
+        pruner = Pruner(run.layout, holdfast.Keep(last=130, best=0))
+        for step in range(1, 140):
+            run.commit(step)
+            pruner.follow(newest=step, final=False)
+            if len(run.layout.manifests()) > 130:
+                break
+        assert len(run.layout.manifests()) > 130
+        pruner.make_room()
+    assert len(run.layout.manifests()) == 130

@@ -104,8 +104,7 @@ WAYS = (
         "torch",
         "one process, a thread, a stager that is kept, a folder a step; the program removes the "
         "one before",
-        stall="its copy goes to memory that it keeps from one checkpoint to the next, which is "
-        "faster than new memory, and is taken for as long as the training lasts",
+        stall="both copy into memory that they keep from one checkpoint to the next",
         total="it sums nothing and syncs no folder",
     ),
     Way(

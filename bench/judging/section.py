@@ -42,7 +42,10 @@ FIRST = """\
 From the imports to the first answer of the MLP, in a new process, with the start of Python
 itself left out; Keras is on JAX."""
 
-BLOCKS = "many rows are cut into large blocks, and this model's go faster in smaller ones"
+BLOCKS = (
+    "it cuts rows into blocks of 512, so that any number of them takes bounded memory; what is "
+    "fastest depends on the model"
+)
 LATE = {
     "row": "two calls of Python, a lock and a look at the type stand before a few microseconds",
     "rows": "one call of the same runtime: what differs is the machine from one moment to the next",

@@ -181,16 +181,16 @@ def _reason(one: dict[str, Any], bound: float) -> str:
     rate = f"{size(one['state'] / bound)} each second; this disk takes {size(one['state'] / plain)}"
     if plain > bound:
         return f"the disk does not allow it: {rate}"
-    held = "" if risk <= HELD * bound else f"; the bound is not held, {seconds(risk)} are at risk"
+    lost = f"; the bound is not held, {seconds(risk)} are at risk" if risk > HELD * bound else ""
     if least(one, bound) > GOAL:
         return (
             f"it is {rate}, and the copy and the plain write alone take "
-            f"{_percent(least(one, bound))} of the processors' time{held}"
+            f"{_percent(least(one, bound))} of the processors' time{lost}"
         )
     stall, slow = cost(one, bound)
     return (
         f"the stall is {seconds(stall)}, the writer at work beside training costs {seconds(slow)}; "
-        f"a copy and a plain write would take {_percent(least(one, bound))}{held}"
+        f"a copy and a plain write would take {_percent(least(one, bound))}{lost}"
     )
 
 

@@ -71,8 +71,8 @@ def verdicts(found: Figures) -> Verdicts:
         if not ours:
             continue
         for what, figure, reason in (
-            (_TO_STEP, "to_step", ""),
-            (_BACK, "back", ""),
+            (_TO_STEP, "to_step", _LATER),
+            (_BACK, "back", _BACK_LATER),
             (_AGAIN, "again", _BEHIND_IN_STEPS[name]),
         ):
             times = _times_better(ours, theirs, figure)
@@ -84,6 +84,12 @@ def verdicts(found: Figures) -> Verdicts:
 _TO_STEP = "after a kill, to the first new step"
 _BACK = "after a kill, back where it was"
 _AGAIN = "after a kill, steps done again"
+
+_LATER = (
+    "before the first step it checks every sum and tries a step on shapes; where hooks look at "
+    "steps, as here, the step is traced once more after them"
+)
+_BACK_LATER = f"{_LATER}; and the steps that are done again"
 
 _BEHIND_IN_STEPS = {
     OURS: (

@@ -59,6 +59,8 @@ def choose(
     validation: Source | None,
     callbacks: Sequence[Any],
     seed: int,
+    *,
+    resumed: bool,
     stopped: Going,
 ) -> Engine:
     """Return the engine for a model, its data and its callbacks.
@@ -69,6 +71,8 @@ def choose(
         validation: of validation batches, or None.
         callbacks: in their order.
         seed: of the shuffling.
+        resumed: whether state is restored before the first step: of callbacks, which may change
+            the model, and of the random generators.
         stopped: whether the training was told to stop.
     """
     watch = any(isinstance(callback, Rollback) for callback in callbacks)
@@ -94,7 +98,10 @@ def choose(
         name=name,
         reason=reason,
         eager=eager,
-        hooked=(_hooked(callbacks, _BEFORE_STEPS), _hooked(callbacks, _BEFORE_TESTS)),
+        hooked=(
+            resumed or _hooked(callbacks, _BEFORE_STEPS),
+            resumed or _hooked(callbacks, _BEFORE_TESTS),
+        ),
         watch=watch,
         stopped=stopped,
     )
@@ -138,13 +145,16 @@ def overriding(callbacks: Sequence[Any], phase: Literal["train", "test"]) -> str
 
 
 def _hooked(callbacks: Sequence[Any], hooks: Sequence[str]) -> bool:
-    """Return whether a callback, but for Holdfast's own, overrides one of some hooks."""
+    """Return whether a callback overrides one of some hooks; Holdfast's own do no harm."""
     return any(
-        _overrides(callback, hook)
+        _overrides(callback, hook) and not _is_ours(getattr(callback, hook))
         for callback in callbacks
-        if not isinstance(callback, Hosted)
         for hook in hooks
     )
+
+
+def _is_ours(method: Any) -> bool:
+    return str(getattr(method, "__module__", "")).startswith("holdfast.")
 
 
 def _overrides(callback: Any, hook: str) -> bool:

@@ -58,7 +58,7 @@ class JaxEngine:
         name: `fused` or `stepwise`.
         reason: why that one, in words.
         eager: whether to compile nothing.
-        hooked: whether hooks that may change what a step reads run before the first step is
+        hooked: whether anything that may change what a step reads runs before the first step is
             traced; the same of evaluation's first step.
         watch: whether to see each step's loss and gradient norm.
         stopped: whether the training was told to stop.

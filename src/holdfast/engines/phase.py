@@ -57,7 +57,7 @@ class Phase:
         step: what to do with one.
         carried, kept: the state, for its shapes.
         eager: whether to compile nothing.
-        hooked: whether hooks run before the first step, which may change what a step reads.
+        hooked: whether anything that may change what a step reads runs before the first step.
 
     Attributes:
         way: how steps are executed.
@@ -92,7 +92,9 @@ class Phase:
             slow = "conv_general_dilated" in used and on_cpu
             self.way = "alone" if self.asks else "ahead" if slow else "loop"
             if not hooked and not self.asks:
-                step = _as_tried(dry, found, step)
+                step = _as_tried(
+                    dry, jax.tree.structure((carried, kept, source.specimen())), found, step
+                )
             if pooling.GRADIENT in used and on_cpu:
                 step = pooling.compared(step)
             # Inlined where it is called. Where there are hooks it is traced with the first batch
@@ -259,19 +261,20 @@ def _dry_run(step: StepFunction, carried: State, kept: State, source: Source) ->
         raise
 
 
-def _as_tried(traced: ClosedJaxpr, found: Any, step: StepFunction) -> StepFunction:
+def _as_tried(traced: ClosedJaxpr, given: Any, found: Any, step: StepFunction) -> StepFunction:
     """Return `step` without tracing it again for what it was tried with.
 
     Args:
         traced: what it does with that.
+        given: the structure of its arguments.
         found: what it returns then, in shapes.
         step: for anything else.
     """
     known, returned = jaxpr_as_fun(traced), jax.tree.structure(found)
 
     def run(carried: State, kept: State, batch: Any) -> tuple[Logs, State, Any]:
-        leaves = jax.tree.leaves((carried, kept, batch))
-        if [jax.typeof(leaf) for leaf in leaves] != traced.in_avals:
+        leaves, structure = jax.tree.flatten((carried, kept, batch))
+        if structure != given or [jax.typeof(leaf) for leaf in leaves] != traced.in_avals:
             return step(carried, kept, batch)
         logs, new, seen = jax.tree.unflatten(returned, known(*leaves))
         return logs, new, seen

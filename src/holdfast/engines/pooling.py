@@ -61,7 +61,7 @@ def _in_new_form(equation: JaxprEqn) -> JaxprEqn:
         }
         return equation.replace(params={**parameters, **inner}) if inner else equation
     gradient, operand = (atom.aval for atom in equation.invars)
-    if not _is_comparable(operand.shape, parameters):
+    if not _is_comparable((*gradient.shape, *operand.shape), parameters):
         return equation
     window = parameters["window_dimensions"]
     (call,) = jax.make_jaxpr(jax.jit(functools.partial(_gradient, window=window)))(
@@ -70,7 +70,7 @@ def _in_new_form(equation: JaxprEqn) -> JaxprEqn:
     return call.replace(invars=equation.invars, outvars=equation.outvars)
 
 
-def _is_comparable(operand: Sequence[int], parameters: dict[str, Any]) -> bool:
+def _is_comparable(sizes: Sequence[int], parameters: dict[str, Any]) -> bool:
     """Return whether windows lie side by side within the array, each choosing its greatest."""
     window = parameters["window_dimensions"]
     return (
@@ -78,7 +78,7 @@ def _is_comparable(operand: Sequence[int], parameters: dict[str, Any]) -> bool:
         and tuple(parameters["window_strides"]) == tuple(window)
         and all(tuple(pads) == (0, 0) for pads in parameters["padding"])
         and 1 < math.prod(window) <= _MOST_PLACES
-        and all(operand)
+        and all(sizes)
     )
 
 

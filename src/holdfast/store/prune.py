@@ -64,7 +64,7 @@ class Pruner:
         self._layout = layout
         self._keep = keep
         self._read: dict[Path, tuple[tuple[int, int], Candidate, set[str]]] = {}
-        self._stayed = self._since = 0
+        self._stayed = self._since = self._newest = 0
 
     def follow(self, *, newest: int, final: bool) -> None:
         """Prune after a commit: after each one, unless more than a few dozen checkpoints stay.
@@ -78,8 +78,15 @@ class Pruner:
             final: whether the commit was of a final checkpoint.
         """
         self._since += 1
+        self._newest = newest
         if final or self._since * _SHARE >= self._stayed:
             self.prune(newest=newest)
+            self._since = 0
+
+    def make_room(self) -> None:
+        """Prune now what `follow` has put off, if it has: a commit found the disk full."""
+        if self._since:
+            self.prune(newest=self._newest)
             self._since = 0
 
     def prune(self, *, newest: int, dry_run: bool = False) -> Pruned:
@@ -127,6 +134,7 @@ class Pruner:
 
         One that a cut brings back is of a training that goes back once more.
         """
+        self._since = 0
         self._refresh()
         self._remove(sorted(manifests, key=self._layout.step, reverse=True))
 

@@ -103,6 +103,8 @@ class Writer:
             _, size, helped = self._store.commit(snapshot)
         except OSError as caught:
             error = caught
+            with contextlib.suppress(OSError):
+                self._pruner.make_room()
         seconds = time.perf_counter() - began
         if error is None:
             # What cannot be deleted now is deleted after the next commit.

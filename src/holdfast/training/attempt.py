@@ -132,6 +132,7 @@ def _attempt(
             plan.validation,
             plan.callbacks,
             course.seed,
+            resumed=found is not None,
             stopped=lambda: interruption.signal is not None,
         )
         stack.callback(engine.close)

@@ -85,8 +85,9 @@ def totals(found: Found) -> str:
         ],
     )
     note = (
-        "A restore reads from the page cache. Holdfast checks every sum and gives arrays; Keras "
-        "loads into a model, of `.keras` into a new one; the others give tensors."
+        "A restore reads from the page cache, the least of several. Holdfast checks every sum and "
+        "gives arrays; Keras loads into a model, of `.keras` into a new one; the others give "
+        "tensors."
     )
     return "\n\n".join([done, durable, restored, note, bytes_])
 

@@ -74,7 +74,7 @@ def versions(name: str) -> dict[str, str]:
     code = (
         "import json, platform; from importlib.metadata import distributions;"
         "print(json.dumps({'python': platform.python_version()}"
-        "| {d.name.lower(): d.version for d in distributions()}))"
+        "| {d.name.lower().replace('_', '-'): d.version for d in distributions()}))"
     )
     output = subprocess.run(
         [python(name), "-c", code], check=True, capture_output=True, text=True

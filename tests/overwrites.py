@@ -1,7 +1,6 @@
 """A training that saves its best model to one name again and again, and is killed meanwhile.
 
-Owns the killing and the looking at what is left. Used by the test of Holdfast's ModelCheckpoint
-and by bench/checkpoints/kills.py.
+Owns the killing and the looking at what is left. Used by the test of Holdfast's ModelCheckpoint.
 """
 
 import multiprocessing

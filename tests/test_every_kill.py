@@ -12,10 +12,12 @@ import signal
 import time
 import traceback
 
-from tiny_training import STOP, Course, check, train
+from tiny_training import EVERY, STOP, Course, check, train
 
 from holdfast.store import disk
 from holdfast.store.faults import Faults
+from holdfast.store.layout import Layout
+from holdfast.store.prune import Pruner
 
 MOMENTS = ("before", "within", "after")
 
@@ -95,6 +97,27 @@ def relay(place, expected, seed):
             error.add_note(f"killed at {kills}")
             raise
         shutil.rmtree(root)
+
+
+def unpruned(root):
+    """A training that never comes to pruning, and dies between its final commit and its end."""
+
+    def follow(self, *, newest, final):
+        if final:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Pruner.follow = follow
+    train(root)
+
+
+def killed_unpruned(root, expected):
+    assert not lives(1 << 30, "before", unpruned, root)
+    assert len(Layout(root).manifests()) > len(expected.states) / EVERY
+    check(root, expected, None)
+
+
+def test_killed_before_the_last_pruning(bare, memory, expected):
+    bare(killed_unpruned, memory / "run", expected)
 
 
 def test_killed_at_every_operation(bare, memory, expected):

@@ -92,7 +92,7 @@ def train(
         found = find(layout, plan, model, record, reporter)
         if found is not None and found[0].final:
             if is_finished(found, plan.epochs):
-                return give_finished(layout, model, plan, record, found, reporter)
+                return give_finished(layout, model, plan, record, found, keep, reporter)
             found = None  # memory holds one of them
             found = load(layout, reporter, final=False)
         if found is None:

@@ -24,6 +24,7 @@ from holdfast.store.ending import complete
 from holdfast.store.identity import run_id
 from holdfast.store.journal import Record
 from holdfast.store.layout import Layout
+from holdfast.store.retention import Keep
 from holdfast.training.ending import why_it_ended
 from holdfast.training.host import RunHost
 from holdfast.training.opening import Found
@@ -40,7 +41,13 @@ def is_finished(found: Found, epochs: int) -> bool:
 
 
 def give_finished(
-    layout: Layout, model: Any, plan: Plan, record: Record, found: Found, reporter: Reporter
+    layout: Layout,
+    model: Any,
+    plan: Plan,
+    record: Record,
+    found: Found,
+    keep: Keep,
+    reporter: Reporter,
 ) -> History:
     """Give the model and the callbacks what the training left them with.
 
@@ -59,7 +66,7 @@ def give_finished(
     stopped = model.stop_training = bool(manifest.state["stopped"])
     reason, sentence = "stopped" if stopped else "epochs", why_it_ended(plan, stopped)
     end = Finished(time.time(), manifest.position, reason, sentence)
-    complete(layout, record, manifest.journal, end)
+    complete(layout, record, manifest.journal, end, keep)
     history.restore(load_course(manifest.state, named).rows)
     tell(history, layout)
     why = "stopped by a callback, so more epochs change nothing" if stopped else "all epochs done"

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 NEEDS_MNIST = False
-ROUNDS = 3
+ROUNDS = 2
 ENVIRONMENTS = ("holdfast", "tensorflow", "tensorflow-2.15")
 TITLE = "Old files"
 

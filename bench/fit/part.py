@@ -33,12 +33,11 @@ __all__ = [
 
 TITLE = "Training"
 NEEDS_MNIST = True
-ROUNDS = 3
+ROUNDS = 2
 ENVIRONMENTS = ("jax", "tensorflow", "torch")
 
 HERE = Path(__file__).parent
-CNN_IMAGES = 12_000
-CNN_ROUNDS = 2
+CNN_IMAGES = 6_000
 SECONDS = 240
 _LIBRARIES = {
     "jax": "holdfast, keras, flax.nnx, optax",
@@ -51,22 +50,18 @@ def measure(rounds: int, folder: Path, mnist: Path) -> dict[str, Any]:
     """Let all contenders do all programs, and return what they printed."""
     _warm()
     few = _fewer(mnist, folder / "fewer.npz")
-    plan = {
-        "mlp": (mnist, rounds),
-        "dropout": (mnist, rounds),
-        "cnn": (few, min(rounds, CNN_ROUNDS)),
-    }
+    plan = {"mlp": mnist, "dropout": mnist, "cnn": few}
     found: dict[str, Any] = {
         "batch": 32,
         "epochs": 5,
         "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "images": {program: _count(images) for program, (images, _) in plan.items()},
-        "rounds": {program: many for program, (_, many) in plan.items()},
+        "images": {program: _count(images) for program, images in plan.items()},
+        "rounds": rounds,
         "runs": {},
         "failed": {},
     }
-    for program, (images, many) in plan.items():
-        found["runs"][program], found["failed"][program] = _race(program, images, many, folder)
+    for program, images in plan.items():
+        found["runs"][program], found["failed"][program] = _race(program, images, rounds, folder)
     return found
 
 

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 NEEDS_MNIST = False
-ROUNDS = 2
+ROUNDS = 1
 ENVIRONMENTS = ("holdfast",)
 TITLE = "Growth"
 

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 NEEDS_MNIST = False
-ROUNDS = 3
+ROUNDS = 2
 ENVIRONMENTS = ("holdfast", "tensorflow", "torch")
 TITLE = "Judging"
 

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 NEEDS_MNIST = False
-ROUNDS = 2
+ROUNDS = 1
 ENVIRONMENTS = ("holdfast",)
 TITLE = "Overhead at a bound"
 
@@ -42,7 +42,7 @@ def measure(rounds: int, folder: Path, mnist: Path) -> dict[str, Any]:
         arguments = (str(folder), "--megabytes", str(megabytes), "--rounds", str(rounds))
         sizes.append(run(Contender(f"{megabytes} MB", HERE / "trained.py", arguments)))
     daily = []
-    for turn in range(rounds):
+    for turn in range(2 * rounds):
         arguments = (str(folder), "--turn", str(turn))
         daily += race("overhead", [Contender("daily", HERE / "daily.py", arguments)], 1)["daily"]
     return {"sizes": sizes, "daily": daily}

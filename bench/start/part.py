@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 NEEDS_MNIST = False
-ROUNDS = 10
+ROUNDS = 7
 ENVIRONMENT = "jax"
 ENVIRONMENTS = (ENVIRONMENT,)
 TITLE = "Start"
 
 HERE = Path(__file__).parent
 SAMPLES = 60_000
-LESSONS = 3
+LESSONS = 2
 """The program of five epochs runs in so many rounds at most."""
 
 

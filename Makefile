@@ -14,7 +14,7 @@ ANYWHERE := tests/backends tests/test_drawn_data.py
 # What of it needs these libraries on JAX too.
 ON_JAX := tests/backends/test_across_backends.py tests/backends/test_array_kinds.py
 
-.PHONY: demo test test-backends test-judging test-corpus test-legacy test-turns check format bench bench-data bench-serving fuzz soak clean
+.PHONY: demo test test-backends test-torch test-tensorflow test-judging test-corpus test-legacy test-turns check format bench bench-data bench-serving fuzz soak clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,10 +39,14 @@ $(TENSORFLOW)/.installed: pyproject.toml
 	$(TENSORFLOW)/bin/python $(PIP) --editable '.[dev-judging,tensorflow]'
 	touch $@
 
-test-backends: $(TORCH)/.installed $(TENSORFLOW)/.installed
+test-backends: test-torch test-tensorflow
+
+test-torch: $(TORCH)/.installed
 	KERAS_BACKEND=torch OMP_NUM_THREADS=1 $(TORCH)/bin/python -m pytest -n 2 $(ANYWHERE) tests/test_exact.py
-	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python -m pytest -n 2 $(ANYWHERE)
 	KERAS_BACKEND=jax OMP_NUM_THREADS=1 $(TORCH)/bin/python -m pytest -n 2 $(ON_JAX) tests/backends/test_torch_loader.py
+
+test-tensorflow: $(TENSORFLOW)/.installed
+	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python -m pytest -n 2 $(ANYWHERE)
 	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 $(ON_JAX) tests/backends/test_tfdata.py
 
 # Exported, run in each runtime, served, tried in a browser (Chromium, where it is installed).
@@ -58,11 +62,11 @@ test-legacy: $(BIN)/.installed $(LEGACY)/.installed
 	HOLDFAST_TF215=$(CURDIR)/$(LEGACY)/bin/python $(BIN)/python -m pytest tests/legacy
 
 test-corpus: $(BIN)/.installed
-	HOLDFAST_CORPUS=all $(BIN)/python -m pytest tests/test_corpus.py tests/test_going_on.py
+	HOLDFAST_TURNS=all $(BIN)/python -m pytest tests/test_corpus.py tests/test_going_on.py
 
 # What make test does by turns, all of it.
 test-turns: $(BIN)/.installed
-	HOLDFAST_PROGRAMS=all HOLDFAST_CUTS=all $(BIN)/python -m pytest tests/test_old_programs.py tests/test_old_lesson.py tests/test_power_cut.py tests/test_kill.py
+	HOLDFAST_TURNS=all $(BIN)/python -m pytest $(shell grep -l '^from turns import' tests/test_*.py)
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .

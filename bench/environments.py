@@ -16,7 +16,12 @@ import venv
 from importlib.metadata import version
 from pathlib import Path
 
-OURS = "holdfast"
+OURS = "jax"
+"""Where Holdfast is measured: what else is installed beside Keras makes its import slower."""
+
+EXTRAS = "holdfast"
+"""The Python that runs this: Holdfast with all that it reads formats with."""
+
 FOLDER = Path(__file__).resolve().parent / ".environments"
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,8 +31,7 @@ def requirements() -> dict[str, list[list[str]]]:
     same = [f"{name}=={version(name)}" for name in ("keras", "numpy")]
     jax = f"jax=={version('jax')}"
     return {
-        # Holdfast is here too: what else is installed beside Keras makes its import slower.
-        "jax": [
+        OURS: [
             [*same, jax, "flax", "optax", "orbax-checkpoint"],
             ["--editable", f"{ROOT}[jax]"],
         ],
@@ -47,7 +51,7 @@ def python(name: str) -> str:
     Raises:
         subprocess.CalledProcessError: pip could not install what it holds.
     """
-    if name == OURS:
+    if name == EXTRAS:
         return sys.executable
     found = FOLDER / name / "bin" / "python"
     asked = requirements()[name]

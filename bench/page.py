@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
+from types import ModuleType
 
 import environments
 import results
@@ -42,14 +43,14 @@ def write() -> None:
     """Write the page and its pictures from the results that are there."""
     PICTURES.mkdir(exist_ok=True)
     for result in _results():
-        _part(result).draw(result.found, PICTURES)
+        _module(result, "drawing").draw(result.found, PICTURES)
     PAGE.write_text(text(), encoding="utf-8")
 
 
 def text() -> str:
     """Return the page that the results give."""
     there = _results()
-    verdicts = [(result, _part(result).verdicts(result.found)) for result in there]
+    verdicts = [(result, _module(result, "section").verdicts(result.found)) for result in there]
     sections = [_section(result) for result in there]
     return "\n".join([HEAD, _machines(there), _summary(verdicts), *sections]).rstrip() + "\n"
 
@@ -59,13 +60,13 @@ def _results() -> list[Result]:
 
 
 def _section(result: Result) -> str:
-    part = _part(result)
+    part = _module(result, "section")
     again = f"`{result.command}` · {result.seconds / 60:.0f} min · {result.date}"
     return f"## {part.TITLE}\n\n{again}\n\n{part.section(result.found)}\n"
 
 
-def _part(result: Result):
-    return import_module(f"{result.part}.part")
+def _module(result: Result, name: str) -> ModuleType:
+    return import_module(f"{result.part}.{name}")
 
 
 def _machines(there: list[Result]) -> str:
@@ -83,6 +84,8 @@ def _machines(there: list[Result]) -> str:
     for name, versions in environments.items():
         listed = ", ".join(f"{key} {value}" for key, value in sorted(versions.items()))
         lines.append(f"* {name}: {listed}")
+    took = sum(result.seconds for result in there) / 60
+    lines += ["", f"All parts together took {took:.0f} min."]
     return "\n".join(lines) + "\n"
 
 

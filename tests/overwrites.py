@@ -13,7 +13,6 @@ from pathlib import Path
 
 SAMPLES, FEATURES, HIDDEN = 64, 16, 4096
 REPORT = re.compile(r"^Epoch \d+: val_loss improved from \S+ to (\d+\.\d+)", re.MULTILINE)
-KERAS_REPORT = re.compile(r"val_loss improved from \S+ to (\d+\.\d+)")
 
 
 @dataclass
@@ -41,7 +40,7 @@ def data():
     return x, x.sum(axis=1, keepdims=True)
 
 
-def train(kind, folder):
+def train(folder):
     """Train in `folder` until killed; the program that is killed."""
     import holdfast  # isort: skip
     import keras
@@ -56,15 +55,18 @@ def train(kind, folder):
         [keras.Input((FEATURES,)), keras.layers.Dense(HIDDEN), keras.layers.Dense(1)]
     )
     model.compile(keras.optimizers.SGD(1e-5), "mse")
-    given = {"save_best_only": True, "verbose": 1}
-    path = str(folder / "best.keras")
-    arguments = {"epochs": 10**6, "batch_size": SAMPLES, "verbose": 0, "validation_data": (x, y)}
-    if kind == "holdfast":
-        save = holdfast.ModelCheckpoint(path, **given)
-        run.fit(model, x, y, callbacks=[save], every=holdfast.Every(seconds=0.05), **arguments)
-    else:
-        save = keras.callbacks.ModelCheckpoint(path, **given)
-        model.fit(x, y, callbacks=[save], **arguments)
+    save = holdfast.ModelCheckpoint(folder / "best.keras", save_best_only=True, verbose=1)
+    run.fit(
+        model,
+        x,
+        y,
+        batch_size=SAMPLES,
+        epochs=10**6,
+        verbose=0,
+        callbacks=[save],
+        validation_data=(x, y),
+        every=holdfast.Every(seconds=0.05),
+    )
 
 
 def loss_of(path):
@@ -80,24 +82,20 @@ def loss_of(path):
     return float(np.mean((found - y) ** 2))
 
 
-def kill_many(kind, kills, folder, seed):
-    """Kill a training `kills` times at random moments, and look after each.
-
-    Holdfast's goes on where it was; Keras's begins anew, on the files of before.
-    """
+def kill_many(kills, folder, seed):
+    """Kill a training `kills` times at random moments, and look after each."""
     # Imported once, and forked from there: importing takes most of such a short life.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["keras", "jax", "holdfast", "holdfast.training.attempt"])
     moments, found = random.Random(seed), Found()
     path, said = folder / "best.keras", folder / "said.txt"
-    pattern = REPORT if kind == "holdfast" else KERAS_REPORT
     reported = float("inf")
     for _ in range(kills):
         said.unlink(missing_ok=True)
-        child = context.Process(target=train, args=(kind, Path(folder)), daemon=True)
+        child = context.Process(target=train, args=(Path(folder),), daemon=True)
         child.start()
         deadline = time.monotonic() + 60
-        while not (said.exists() and pattern.search(said.read_text())):
+        while not (said.exists() and REPORT.search(said.read_text())):
             assert child.is_alive(), said.read_text() if said.exists() else "it died"
             assert time.monotonic() < deadline, "it reported nothing"
             time.sleep(0.002)
@@ -105,9 +103,8 @@ def kill_many(kind, kills, folder, seed):
         child.kill()
         child.join()
         found.kills += 1
-        values = [float(value) for value in pattern.findall(said.read_text())]
-        # Keras forgets the best score when it begins anew: each life has its own.
-        reported = min([*values, reported] if kind == "holdfast" else values)
+        values = [float(value) for value in REPORT.findall(said.read_text())]
+        reported = min([*values, reported])
         found.within += any(folder.glob(".best.keras.*.tmp"))
         try:
             value = loss_of(path)

@@ -92,13 +92,13 @@ def test_samples_in_blocks_are_the_same_training(blobs, tmp_path, monkeypatch):
     assert len(found) == 1
 
 
-def test_arrays_not_in_memory_restart_at_every_step(blobs, tmp_path, monkeypatch, small_blocks):
+def test_arrays_not_in_memory_restart_at_every_step(blobs, memory, monkeypatch, small_blocks):
     monkeypatch.setenv("HOLDFAST_DEVICE_DATA", "900")
     x, y = blobs[0][:16], blobs[1][:16]
-    np.save(tmp_path / "x.npy", x)
-    with h5py.File(tmp_path / "x.h5", "w") as file:
+    np.save(memory / "x.npy", x)
+    with h5py.File(memory / "x.h5", "w") as file:
         data = {
-            "mapped": np.load(tmp_path / "x.npy", mmap_mode="r"),
+            "mapped": np.load(memory / "x.npy", mmap_mode="r"),
             "sparse": scipy.sparse.csr_matrix(x),
             "stored": file.create_dataset("x", data=x, chunks=(3, 6)),
         }
@@ -111,7 +111,7 @@ def test_arrays_not_in_memory_restart_at_every_step(blobs, tmp_path, monkeypatch
             return {"model": model, "x": data, "y": y, "batch_size": 8, "epochs": 2, "verbose": 0}
 
         assert "read in blocks" in ArraySource(data, y, batch_size=4, shuffle=True).fingerprint()
-        assert restart_at_every_step(make, tmp_path).moments > 4
+        assert restart_at_every_step(make, memory).moments > 4
 
 
 def test_pandas_and_sparse_train_as_in_keras(blobs, tmp_path):

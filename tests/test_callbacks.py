@@ -29,9 +29,9 @@ def scores(path, blobs):
 # Restarts
 
 
-def test_early_stopping_and_checkpoint_restart_anywhere(blobs, tmp_path):
+def test_early_stopping_and_checkpoint_restart_anywhere(blobs, memory):
     """The files are in a folder that each run makes anew: none is there from another's future."""
-    files = tmp_path / "files"
+    files = memory / "files"
 
     def make(seed):
         keras.utils.set_random_seed(seed)
@@ -46,7 +46,7 @@ def test_early_stopping_and_checkpoint_restart_anywhere(blobs, tmp_path):
         ]
         return arguments(blobs, callbacks, epochs=4)
 
-    found = restart_at_every_step(make, tmp_path)
+    found = restart_at_every_step(make, memory)
     assert len(found.history["loss"]) == 3, "it did not stop early"
     assert {path.name for path in files.iterdir()} <= {
         "best.weights.h5",
@@ -56,17 +56,17 @@ def test_early_stopping_and_checkpoint_restart_anywhere(blobs, tmp_path):
     }
 
 
-def test_checkpoints_by_batches_restart_anywhere(blobs, tmp_path):
+def test_checkpoints_by_batches_restart_anywhere(blobs, memory):
     def make(seed):
         keras.utils.set_random_seed(seed)
         each = holdfast.ModelCheckpoint(
-            tmp_path / "{epoch}-{batch}.weights.h5", save_weights_only=True, save_freq=3
+            memory / "{epoch}-{batch}.weights.h5", save_weights_only=True, save_freq=3
         )
         return arguments(blobs, [each], epochs=2)
 
-    restart_at_every_step(make, tmp_path / "runs")
+    restart_at_every_step(make, memory / "runs")
     # 10 steps, 5 an epoch: after 3, 6 and 9.
-    assert {path.name for path in tmp_path.glob("*.h5")} == {
+    assert {path.name for path in memory.glob("*.h5")} == {
         "1-3.weights.h5",
         "2-1.weights.h5",
         "2-4.weights.h5",

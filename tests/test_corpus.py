@@ -1,23 +1,21 @@
 """Every file of the corpus, opened: the same bits, the same outputs.
 
-`make test` opens each fifteenth model in one of its formats, by turns, and some in all;
+`make test` opens each fifteenth model in one of its formats, and some in all;
 `make test-corpus` opens everything, as `tests/corpus/opens.py` does for docs/formats.md.
 """
 
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 from corpus_models import HERE, Case, everything, verdict
-
-EVERYTHING = os.environ.get("HOLDFAST_CORPUS") == "all"
+from turns import ALL
 
 
 def wanted() -> list[tuple[Case, str]]:
     """The pairs of a model and a format to open."""
-    if EVERYTHING:
+    if ALL:
         return everything()
     forms: dict[str, list[tuple[Case, str]]] = {}
     for case, form in everything():

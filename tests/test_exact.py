@@ -43,7 +43,7 @@ def arguments(blobs, callbacks, learning_rate=0.01, **more):
     }
 
 
-def test_schedule_early_stopping_and_plateau(blobs, tmp_path):
+def test_schedule_early_stopping_and_plateau(blobs, memory):
     """The scheduler multiplies the rate, the plateau divides it: both are state."""
 
     def make(seed):
@@ -55,7 +55,7 @@ def test_schedule_early_stopping_and_plateau(blobs, tmp_path):
         ]
         return arguments(blobs, callbacks)
 
-    found = restart_at_every_step(make, tmp_path)
+    found = restart_at_every_step(make, memory)
     # 3 epochs of 5 steps, each with one look at least in its validation and one at its end.
     assert found.moments >= 3 * (5 + 1 + 1)
     rates = found.history["learning_rate"]
@@ -63,7 +63,7 @@ def test_schedule_early_stopping_and_plateau(blobs, tmp_path):
     assert rates[2] < rates[1] * 0.6, "the plateau never reduced the rate"
 
 
-def test_schedule_of_the_optimizer_and_early_stop(blobs, tmp_path):
+def test_schedule_of_the_optimizer_and_early_stop(blobs, memory):
     """Early stopping ends the run in its second epoch, whatever the attempt."""
 
     def make(seed):
@@ -77,9 +77,9 @@ def test_schedule_of_the_optimizer_and_early_stop(blobs, tmp_path):
         ]
         return arguments(blobs, callbacks, learning_rate=schedule)
 
-    found = restart_at_every_step(make, tmp_path)
+    found = restart_at_every_step(make, memory)
     assert len(found.history["loss"]) == 2
-    run = holdfast.Run(tmp_path / "stopped-at-3")
+    run = holdfast.Run(memory / "stopped-at-3")
     assert [event.reason for event in run.journal().events if hasattr(event, "reason")][
         -1
     ] == "stopped"
@@ -96,7 +96,7 @@ class PerBatch(keras.callbacks.Callback):
         self.seen.append((self.params["epochs"], batch, round(logs["loss"], 6)))
 
 
-def test_stepwise_engine_with_partial_batches_shuffled_within(blobs, tmp_path):
+def test_stepwise_engine_with_partial_batches_shuffled_within(blobs, memory):
     kept = []
 
     def make(seed):
@@ -104,34 +104,34 @@ def test_stepwise_engine_with_partial_batches_shuffled_within(blobs, tmp_path):
         kept.append(PerBatch())
         return arguments(blobs, [kept[-1]], shuffle="batch", epochs=2)
 
-    restart_at_every_step(make, tmp_path)
+    restart_at_every_step(make, memory)
     # The last attempt of the relay saw one moment itself and has the rest from its state.
     assert len(kept[-1].seen) == 2 * 5
     assert kept[-1].seen == kept[0].seen
 
 
-def test_epochs_of_part_of_a_pass(blobs, tmp_path):
+def test_epochs_of_part_of_a_pass(blobs, memory):
     """steps_per_epoch goes on through the data: 2, 2, 1 of 5 batches, then a new pass."""
 
     def make(seed):
         keras.utils.set_random_seed(seed)
         return arguments(blobs, [], steps_per_epoch=2, epochs=4, validation_freq=[2, 3])
 
-    found = restart_at_every_step(make, tmp_path)
+    found = restart_at_every_step(make, memory)
     assert found.moments >= (2 + 2 + 1 + 2) + 4 + 2
     assert len(found.history["val_loss"]) == 2
 
 
-def test_blocks_sent_ahead_give_the_same_bits(blobs, tmp_path, monkeypatch):
+def test_blocks_sent_ahead_give_the_same_bits(blobs, memory, monkeypatch):
     """Data that does not fit on the device comes in blocks: nothing else changes."""
 
     def make(seed):
         keras.utils.set_random_seed(seed)
         return arguments(blobs, [], epochs=2)
 
-    whole = restart_at_every_step(make, tmp_path / "resident")
+    whole = restart_at_every_step(make, memory / "resident")
     monkeypatch.setenv("HOLDFAST_DEVICE_DATA", str(2 * 8 * 7 * 4))
-    blocks = restart_at_every_step(make, tmp_path / "blocks")
+    blocks = restart_at_every_step(make, memory / "blocks")
     assert blocks.digest == whole.digest
 
 
@@ -145,7 +145,7 @@ def test_the_seed_of_a_later_attempt_changes_nothing_and_of_the_first_everything
     assert run("c", 2) != run("a", 1)
 
 
-def test_the_helper_finds_state_that_is_forgotten(blobs, tmp_path):
+def test_the_helper_finds_state_that_is_forgotten(blobs, memory):
     """A check that cannot fail proves nothing: here a callback hides its state."""
 
     class Forgetful(keras.callbacks.Callback):
@@ -166,10 +166,10 @@ def test_the_helper_finds_state_that_is_forgotten(blobs, tmp_path):
         pytest.warns(UserWarning, match=r"Forgetful\.hidden"),
         pytest.raises(NotExactError, match="digest"),
     ):
-        restart_at_every_step(make, tmp_path)
+        restart_at_every_step(make, memory)
 
 
-def test_random_state_of_python_numpy_and_keras_goes_on(blobs, tmp_path):
+def test_random_state_of_python_numpy_and_keras_goes_on(blobs, memory):
     class Draws(keras.callbacks.Callback):
         """Draws from the three global generators at each epoch's end."""
 
@@ -190,15 +190,15 @@ def test_random_state_of_python_numpy_and_keras_goes_on(blobs, tmp_path):
         callbacks.append(Draws())
         return arguments(blobs, [callbacks[-1]])
 
-    restart_at_every_step(make, tmp_path)
+    restart_at_every_step(make, memory)
     assert callbacks[-1].drawn == callbacks[0].drawn
     assert len(set(callbacks[0].drawn)) == 3
 
 
-def test_a_loss_that_is_no_number_is_the_same_no_number(blobs, tmp_path):
+def test_a_loss_that_is_no_number_is_the_same_no_number(blobs, memory):
     def make(seed):
         keras.utils.set_random_seed(seed)
         return arguments(blobs, [], learning_rate=1e30, epochs=2, validation_data=None)
 
-    found = restart_at_every_step(make, tmp_path)
+    found = restart_at_every_step(make, memory)
     assert not np.isfinite(found.history["loss"][-1])

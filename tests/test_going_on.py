@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import warnings
 import zipfile
 from collections.abc import Collection
@@ -20,6 +19,7 @@ import keras
 import numpy as np
 import pytest
 from corpus_models import HERE, cases, digest, structure
+from turns import ALL
 
 import holdfast
 from holdfast.formats.legacy.training import translate_training
@@ -33,8 +33,6 @@ from holdfast.formats.live.optimizer_state import State
 from holdfast.formats.model_file import ByLayer, Entry, LayerEntries, ModelFile
 from holdfast.formats.opening import open_file
 from holdfast.optimizers import SlowNadam
-
-EVERYTHING = os.environ.get("HOLDFAST_CORPUS") == "all"
 
 # Of these the weights after are not those of the formula. In TensorFlow 1 nothing says whether a
 # gradient reads a kernel before or after that kernel's update. If the gradient of the hidden layer
@@ -75,8 +73,8 @@ def trained(folder: str) -> list[str]:
 
 NEW = [name for name in trained("") if name != "trained_subclassed"]
 OLD = [name for name in trained("old") if name not in {*RACED, *NOT_EXPLAINED}]
-if not EVERYTHING:
-    # By turns: versions and optimizers of every kind are among them.
+if not ALL:
+    # Versions and optimizers of every kind are among them.
     NEW, OLD = NEW[1::3], OLD[2::5]
 # One of each way in which an optimizer lists its arrays.
 SEVERAL = [
@@ -98,7 +96,7 @@ SEVERAL_LEGACY = [
 ]
 OTHER_FILES = [(kind, name) for kind in ("keras", "saved_model") for name in SEVERAL]
 CHECKPOINTS = [*SEVERAL, *SEVERAL_LEGACY]
-if not EVERYTHING:
+if not ALL:
     OTHER_FILES, CHECKPOINTS = OTHER_FILES[::3], CHECKPOINTS[::3]
 
 

@@ -81,7 +81,7 @@ def averaged(dropout):
 
 
 @pytest.mark.parametrize("build", [recurrent, attentive, half, averaged])
-def test_exact_and_as_keras(build, tmp_path):
+def test_exact_and_as_keras(build, memory):
     x, y = words(np.random.default_rng(3))
 
     def arguments(dropout):
@@ -91,13 +91,13 @@ def test_exact_and_as_keras(build, tmp_path):
         keras.utils.set_random_seed(seed)
         return arguments(0.2)
 
-    found = restart_at_every_step(make, tmp_path)
+    found = restart_at_every_step(make, memory)
     assert found.moments == 2 * (3 + 1)
-    run = holdfast.Run(tmp_path / "whole")
+    run = holdfast.Run(memory / "whole")
     assert next(run.journal().of(AttemptStarted)).engine == "fused"
 
     weights = []
-    for fit in (holdfast.Run(tmp_path / "beside").fit, keras.Model.fit):
+    for fit in (holdfast.Run(memory / "beside").fit, keras.Model.fit):
         keras.utils.set_random_seed(1)
         given = arguments(0.0)
         model = given.pop("model")
@@ -124,7 +124,7 @@ class AsksTheHost(keras.Model):
         return self.dense(x + noise)
 
 
-def test_a_step_that_calls_the_host_is_taken_alone(tmp_path):
+def test_a_step_that_calls_the_host_is_taken_alone(memory):
     x, y = words(np.random.default_rng(3))
 
     def make(seed):
@@ -133,7 +133,7 @@ def test_a_step_that_calls_the_host_is_taken_alone(tmp_path):
         model.compile("sgd", "sparse_categorical_crossentropy")
         return {"model": model, "x": x.astype("float32"), "y": y, "batch_size": 8, "verbose": 0}
 
-    assert restart_at_every_step(make, tmp_path).moments == 3 + 1
-    begun = next(holdfast.Run(tmp_path / "whole").journal().of(AttemptStarted))
+    assert restart_at_every_step(make, memory).moments == 3 + 1
+    begun = next(holdfast.Run(memory / "whole").journal().of(AttemptStarted))
     assert begun.engine == "stepwise"
     assert "calls a function of the host (io_callback)" in begun.reason

@@ -1,15 +1,15 @@
 """A whole lesson, with seven calls of fit: killed, it goes on in the right one."""
 
-import os
 import shutil
 
 import pytest
 from old_programs import KILLS, PROGRAMS, finish, killed_as_not_killed, runs, without_tensorflow
+from turns import at_most
 
 pytestmark = without_tensorflow
 
-# It is a long program: a third of the kills, all of them with HOLDFAST_PROGRAMS=all.
-FEW = KILLS if os.environ.get("HOLDFAST_PROGRAMS") == "all" else KILLS // 3
+# It is a long program.
+FEW = at_most(2, KILLS)
 
 
 @pytest.fixture(scope="module")

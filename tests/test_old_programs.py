@@ -1,21 +1,18 @@
 """Short programs of yesterday: as they stand, killed, started again, changed, mistaken."""
 
 import json
-import os
 import runpy
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
-from old_programs import PROGRAMS, finish, killed_as_not_killed, without_tensorflow
+from old_programs import KILLS, PROGRAMS, finish, killed_as_not_killed, without_tensorflow
+from turns import at_most, today
 
 pytestmark = without_tensorflow
 
-# One of them a day, all with HOLDFAST_PROGRAMS=all: ten kills take a minute.
+# Ten kills of one of them take a minute.
 SHORT = ["a_best_weights", "b_train", "c_early_stopping", "d_checkpoint"]
-TODAY = date.today().toordinal() % len(SHORT)
-IN_TURN = SHORT if os.environ.get("HOLDFAST_PROGRAMS") == "all" else [SHORT[TODAY]]
 
 
 def give_digits(path):
@@ -30,11 +27,11 @@ def give_digits(path):
     np.savez(path, x_train=x[train], y_train=y[train], x_test=x[test], y_test=y[test])
 
 
-@pytest.mark.parametrize("program", IN_TURN)
+@pytest.mark.parametrize("program", today(SHORT, one_in=4))
 def test_killed_at_random_moments(program, tmp_path):
     if program == "b_train":
         give_digits(tmp_path / "mnist.npz")
-    folder = killed_as_not_killed(program, tmp_path)
+    folder = killed_as_not_killed(program, tmp_path, at_most(5, KILLS))
     if program == "b_train":  # trained here, judged there
         judged, _ = finish(folder, "b_judge")
         _, accuracy = json.loads(judged[-1].partition(": ")[2])

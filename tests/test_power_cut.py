@@ -5,7 +5,6 @@ power_cut), up to a bound, is made anew: the run opens, holds what was promised 
 and goes on to the same end. So a sync or a rename that is taken out must be missed (mutation).
 """
 
-import os
 import random
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from power_cut import Disk, put
 from tiny_training import STOP, Course, check, train
+from turns import today
 
 from holdfast.store import disk, files
 from holdfast.store.faults import Faults
@@ -390,18 +390,13 @@ def test_files_miss_each_sync_and_rename(memory):
 def test_a_training_misses_each_sync_and_rename(memory, expected):
     """Take out each in turn, by the calls that lead to it: a cut, or a kill and a cut, shows it.
 
-    All of them with HOLDFAST_CUTS=all; else every second one, this or that by chance.
+    One in three of them, by turns.
     """
     log = logged(whole(memory / "run")).log
     log += logged(lambda course: train(memory / "run", course)).log
     found = sites(log)
     idle = []
-    turn = (
-        slice(None)
-        if os.environ.get("HOLDFAST_CUTS") == "all"
-        else slice(time.time_ns() % 2, None, 2)
-    )
-    for number, (site, kind) in list(enumerate(sorted(found.items())))[turn]:
+    for number, (site, kind) in today(list(enumerate(sorted(found.items()))), one_in=3):
 
         def omit(item, site=site):
             return item.site == site

@@ -1,7 +1,8 @@
 """The part "checkpoints": what a checkpoint costs and what it is worth, for every way of saving.
 
 Owns what is run, and in which order: first what is timed, alone on the machine; then what needs no
-clock, two at once. Leaves the ways to `contenders`, the words to `section`, the picture to `draw`.
+clock, two at once. Leaves the ways to `contenders`, the words to `section`, the picture to
+`drawing`.
 """
 
 from __future__ import annotations
@@ -13,30 +14,16 @@ from typing import Any
 
 import racing
 from checkpoints.contenders import HERE, VICTIMS, WAYS, dying, saving
-from checkpoints.draw import draw
-from checkpoints.section import section, verdicts
 from checkpoints.traced import traced
 from racing import Contender
 
-__all__ = [
-    "ENVIRONMENTS",
-    "NEEDS_MNIST",
-    "ROUNDS",
-    "TITLE",
-    "draw",
-    "measure",
-    "section",
-    "verdicts",
-]
-
 NEEDS_MNIST = False
 ROUNDS = 1
-ENVIRONMENTS = ("holdfast", "jax", "torch")
-TITLE = "Checkpoints"
+ENVIRONMENTS = ("jax", "torch")
 
 SIZES = (1, 100, 1000)
-CHECKPOINTS = 3
-KILLS = 10
+CHECKPOINTS = 2
+KILLS = 6
 TUNINGS = 3
 KINDS = ("keras", "bare", "holdfast")
 

@@ -22,6 +22,8 @@ from checkpoints.figures import (
 from tables import number, seconds, size, table
 from verdicts import Against, Goal, Verdicts
 
+TITLE = "Checkpoints"
+
 FIXED = (
     "what a checkpoint takes whatever its size: capturing the random state and what is no array, "
     "opening files, starting a thread"

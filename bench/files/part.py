@@ -10,26 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import racing
+from environments import EXTRAS
 from files import corpus, loading
-from files.drawing import draw
-from files.section import section, verdicts
 from racing import Contender
-
-__all__ = [
-    "ENVIRONMENTS",
-    "NEEDS_MNIST",
-    "ROUNDS",
-    "TITLE",
-    "draw",
-    "measure",
-    "section",
-    "verdicts",
-]
 
 NEEDS_MNIST = False
 ROUNDS = 2
-ENVIRONMENTS = ("holdfast", "tensorflow", "tensorflow-2.15")
-TITLE = "Old files"
+ENVIRONMENTS = (EXTRAS, "tensorflow", "tensorflow-2.15")
 
 EVERY = 15
 """One file of so many is opened, of each age and format."""
@@ -39,7 +26,7 @@ LAYERS = 5
 HERE = Path(__file__).parent
 OPENERS = {
     "holdfast": Contender(
-        "holdfast", HERE / "opens.py", ("holdfast",), variables={"JAX_PLATFORMS": "cpu"}
+        "holdfast", HERE / "opens.py", ("holdfast",), EXTRAS, {"JAX_PLATFORMS": "cpu"}
     ),
     # TensorFlow is the backend on which Keras 3 has the most layers, and reads SavedModels.
     "keras": Contender(
@@ -73,9 +60,9 @@ def opened(folder: Path) -> dict[str, Any]:
 
 def loaded(folder: Path, rounds: int) -> dict[str, Any]:
     program = HERE / "loading.py"
-    written = racing.run(Contender("write", program, ("write", str(folder), str(LAYERS))))
+    written = racing.run(Contender("write", program, ("write", str(folder), str(LAYERS)), EXTRAS))
     contenders = [
-        Contender(f"{what}, {form}", program, (what, form, str(folder), str(LAYERS)))
+        Contender(f"{what}, {form}", program, (what, form, str(folder), str(LAYERS)), EXTRAS)
         for form in loading.FILES
         for what in ("read", "holdfast", "keras")
         if what != "keras" or form in loading.BY_KERAS

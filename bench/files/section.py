@@ -14,6 +14,8 @@ import racing
 from tables import number, seconds, size, table
 from verdicts import Against, Goal, Verdicts
 
+TITLE = "Old files"
+
 WHO = {"holdfast": "Holdfast", "keras": "Keras 3.15", "tensorflow": "TensorFlow 2.15"}
 FORMS = {
     "h5": "model in `.h5`",

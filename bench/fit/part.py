@@ -16,22 +16,8 @@ import environments
 import numpy as np
 import racing
 from fit.figures import FAMILIES, FAR, OURS, PEERS, best, family_of
-from fit.pictures_of_fit import draw
-from fit.section import section, verdicts
 from racing import Contender
 
-__all__ = [
-    "ENVIRONMENTS",
-    "NEEDS_MNIST",
-    "ROUNDS",
-    "TITLE",
-    "draw",
-    "measure",
-    "section",
-    "verdicts",
-]
-
-TITLE = "Training"
 NEEDS_MNIST = True
 ROUNDS = 2
 ENVIRONMENTS = ("jax", "tensorflow", "torch")

@@ -20,6 +20,8 @@ from fit.figures import (
 from tables import number, table
 from verdicts import Against, Goal, Verdicts
 
+TITLE = "Training"
+
 AT_MOST = 1.15
 FIGURES = {"epoch": "an epoch", "process": "the whole program"}
 

@@ -13,26 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import racing
-from growth.drawing import draw
-from growth.section import section, verdicts
 from growth.series import SERIES, SUBJECTS, Series
 from racing import Contender
 
-__all__ = [
-    "ENVIRONMENTS",
-    "NEEDS_MNIST",
-    "ROUNDS",
-    "TITLE",
-    "draw",
-    "measure",
-    "section",
-    "verdicts",
-]
-
 NEEDS_MNIST = False
 ROUNDS = 1
-ENVIRONMENTS = ("holdfast",)
-TITLE = "Growth"
+ENVIRONMENTS = ("jax",)
 
 _HERE = Path(__file__).parent
 

@@ -11,6 +11,8 @@ from growth.series import SUBJECTS
 from tables import number, seconds, size, table
 from verdicts import Against, Goal, Verdicts
 
+TITLE = "Growth"
+
 _HOW = f"""\
 Each size ran in a process of its own. Time and memory are drawn over the size; the dashed line
 has slope 1. Memory is anonymous memory at its most, beyond what there was before; pages of

@@ -15,6 +15,7 @@ _MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 BEYOND_MEMORY = -(-_MEMORY * 11 // 10 // (10 * GIGABYTE)) * 10 * GIGABYTE
 
 TENS = (10, 100, 1_000, 10_000)
+CHECKPOINTS = (10, 100, 1_000, 3_000)
 EPOCHS = (10, 100, 1_000, 4_000)
 
 
@@ -99,7 +100,7 @@ SERIES = (
         "taking all",
         "many_checkpoints",
         ("take",),
-        TENS,
+        CHECKPOINTS,
         (("seconds", "taking and keeping all"),),
         once=True,
         seconds=300,
@@ -110,7 +111,7 @@ SERIES = (
         "listing",
         "many_checkpoints",
         ("list",),
-        TENS,
+        CHECKPOINTS,
         (("seconds", "listing"),),
     ),
     Series(
@@ -119,7 +120,7 @@ SERIES = (
         "opening",
         "many_checkpoints",
         ("open",),
-        TENS,
+        CHECKPOINTS,
         (("seconds", "opening"),),
         once=True,
     ),
@@ -129,7 +130,7 @@ SERIES = (
         "pruning",
         "many_checkpoints",
         ("prune",),
-        TENS,
+        CHECKPOINTS,
         (("seconds", "pruning to four"),),
     ),
     Series(

@@ -10,31 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import racing
-from judging.drawing import draw
-from judging.section import section, verdicts
 from racing import Contender
-
-__all__ = [
-    "ENVIRONMENTS",
-    "NEEDS_MNIST",
-    "ROUNDS",
-    "TITLE",
-    "draw",
-    "measure",
-    "section",
-    "verdicts",
-]
 
 NEEDS_MNIST = False
 ROUNDS = 2
-ENVIRONMENTS = ("holdfast", "tensorflow", "torch")
-TITLE = "Judging"
+ENVIRONMENTS = ("jax", "tensorflow", "torch")
 
 TURNS = 6
 """Of every contender in each round; one row is judged for 20 ms in each."""
 
 HERE = Path(__file__).parent
-BACKENDS = {"jax": "holdfast", "tensorflow": "tensorflow", "torch": "torch"}
+BACKENDS = {"jax": "jax", "tensorflow": "tensorflow", "torch": "torch"}
 FIRST = ("judge-onnx", "onnxruntime", "judge-tflite", "litert", "judge-keras", "keras")
 
 

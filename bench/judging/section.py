@@ -12,6 +12,8 @@ import racing
 from tables import number, seconds, table
 from verdicts import Against, Goal, Verdicts
 
+TITLE = "Judging"
+
 MODELS = {
     "mlp": "MLP 784-64-10",
     "cnn": "CNN (8 filters 3x3, max pooling 4x4, Dense 10)",
@@ -43,8 +45,8 @@ From the imports to the first answer of the MLP, in a new process, with the star
 itself left out; Keras is on JAX."""
 
 BLOCKS = (
-    "it cuts rows into blocks of 512, so that any number of them takes bounded memory; what is "
-    "fastest depends on the model"
+    "it cuts rows into blocks of 512 to 4,096, by the size of the layers, so that any number takes "
+    "bounded memory; what is fastest depends on the model"
 )
 LATE = {
     "row": "two calls of Python, a lock and a look at the type stand before a few microseconds",

@@ -10,6 +10,8 @@ from racing import ratio, spread, values
 from tables import number, seconds, size, table
 from verdicts import Goal, Verdicts
 
+TITLE = "Overhead at a bound"
+
 BOUNDS = (1.0, 10.0, 60.0)
 GOAL = 0.01
 # The next checkpoint takes as long as the last one did, but for a little.

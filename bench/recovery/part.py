@@ -1,7 +1,7 @@
 """Recovery: a training is killed in its third epoch and started again, by each tool's own way.
 
 Owns the course: who takes part, when the kills come, and which figures are kept. Leaves the
-processes to `killing`, the training to `training`, words to `section`, pictures to `picture`.
+processes to `killing`, the training to `training`, words to `section`, the picture to `drawing`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,7 @@ from typing import Any
 from racing import Contender, tell
 from recovery import killing, training
 from recovery.killing import Attempt
-from recovery.picture import draw
-from recovery.section import section, verdicts
 
-__all__ = [
-    "ENVIRONMENTS",
-    "NEEDS_MNIST",
-    "ROUNDS",
-    "TITLE",
-    "draw",
-    "measure",
-    "section",
-    "verdicts",
-]
-
-TITLE = "Recovery: killed and started again"
 NEEDS_MNIST = True
 ROUNDS = 10
 ENVIRONMENTS = ("jax", "torch")

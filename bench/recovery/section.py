@@ -14,6 +14,8 @@ import racing
 from tables import seconds, table
 from verdicts import Against, Goal, Verdicts
 
+TITLE = "Recovery: killed and started again"
+
 OURS, OURS_BY_STEPS = "Holdfast", "Holdfast, by steps"
 AGAINST = {
     "Keras": OURS,
@@ -108,11 +110,12 @@ def _ahead(against: list[Against]) -> list[Goal]:
     goals = []
     for what in (_TO_STEP, _BACK, _AGAIN):
         peers = [one for one in against if one.what == what]
-        ahead = [one for one in peers if one.place == "ahead"]
-        behind = ", ".join(one.peer for one in peers if one not in ahead)
-        found = f"{len(ahead)} of {len(peers)}"
-        kept = len(ahead) == len(peers)
-        goals.append(Goal(what, "ahead of every peer", found, kept, f"not of {behind}"))
+        others = [one for one in peers if one.place != "ahead"]
+        reason = "not of " + ", ".join(one.peer for one in others)
+        if reasons := dict.fromkeys(one.reason for one in others if one.reason):
+            reason += f": {'; '.join(reasons)}"
+        found = f"{len(peers) - len(others)} of {len(peers)}"
+        goals.append(Goal(what, "ahead of every peer", found, not others, reason))
     return goals
 
 

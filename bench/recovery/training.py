@@ -17,7 +17,7 @@ import numpy as np
 SAMPLES = 12_800
 BATCH = 32
 STEPS = SAMPLES // BATCH
-EPOCHS = 5
+EPOCHS = 4
 KILLED_IN = 2
 """The index of the epoch in which the kill comes: the third."""
 

@@ -1,13 +1,12 @@
 """The start: imports and the command line in milliseconds, and a program of five epochs, by phases.
 
-Owns what is run, the adding up of the phases, and the picture. Leaves the program to `lesson`, the
-words and verdicts to `section`.
+Owns what is run. Leaves the program to `lesson`, the phases, words and verdicts to `section`, the
+picture to `drawing`.
 """
 
 from __future__ import annotations
 
 import shutil
-import statistics
 import subprocess
 import time
 from collections.abc import Sequence
@@ -16,26 +15,13 @@ from typing import Any
 
 import environments
 import numpy as np
-import pictures
 from racing import Contender, environment_of, run, tell
-from start.section import NAMES, PHASES, phases, section, verdicts
-
-__all__ = [
-    "ENVIRONMENTS",
-    "NEEDS_MNIST",
-    "ROUNDS",
-    "TITLE",
-    "draw",
-    "measure",
-    "section",
-    "verdicts",
-]
+from start.section import NAMES, phases
 
 NEEDS_MNIST = False
 ROUNDS = 7
 ENVIRONMENT = "jax"
 ENVIRONMENTS = (ENVIRONMENT,)
-TITLE = "Start"
 
 HERE = Path(__file__).parent
 SAMPLES = 60_000
@@ -123,29 +109,3 @@ def lesson(who: str, name: str, data: Path, cache: Path, folder: Path) -> dict[s
     whole = time.perf_counter() - began
     shutil.rmtree(runs, ignore_errors=True)
     return phases(told, whole)
-
-
-def draw(found: dict[str, Any], folder: Path) -> None:
-    """Draw a bar a contender, cut into its phases."""
-    bars = {
-        name: {phase: statistics.median(run.get(phase, 0.0) for run in runs) for phase in PHASES}
-        for name, runs in found["programs"].items()
-    }
-    tints = (
-        "#d9d9d9", "#9c9c9c", "#8fb8de", "#c6dbb5", "#e8d3a2", "#d99c6c", "#b56576", "#6d597a",
-        pictures.OURS, pictures.LIMIT, "#595959",
-    )  # fmt: skip
-    with pictures.drawn(folder / "start.png", width=9, height=3.6) as axes:
-        left = [0.0] * len(bars)
-        for phase, tint in zip(PHASES, tints, strict=True):
-            lengths = [bar[phase] for bar in bars.values()]
-            axes.barh(range(len(bars)), lengths, left=left, color=tint, label=phase)
-            left = [a + b for a, b in zip(left, lengths, strict=True)]
-        axes.set_yticks(range(len(bars)), [NAMES[name] for name in bars])
-        axes.invert_yaxis()
-        axes.set_xlabel("seconds of the whole process")
-        for place, length in enumerate(left):
-            axes.annotate(f" {length:.2f}", (length, place), va="center", fontsize=9)
-        axes.legend(
-            frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.2)
-        )

@@ -9,6 +9,8 @@ from racing import ratio, spread
 from tables import number, table
 from verdicts import Against, Verdicts
 
+TITLE = "Start"
+
 PHASES = (
     "interpreter",
     "import keras and jax",

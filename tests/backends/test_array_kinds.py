@@ -70,15 +70,15 @@ def test_tensorflow_tensors(tmp_path):
             as_arrays(given, "x")
 
 
-def test_zarr_arrays(tmp_path, monkeypatch):
+def test_zarr_arrays(memory, monkeypatch):
     zarr = pytest.importorskip("zarr")
     x, y = problem()
     monkeypatch.setenv("HOLDFAST_DEVICE_DATA", "400")
-    group = zarr.open_group(tmp_path / "data.zarr", mode="w")
+    group = zarr.open_group(memory / "data.zarr", mode="w")
     plain = group.create_array("x", data=x, chunks=(3, 4))
     sharded = group.create_array("s", data=x, chunks=(2, 6), shards=(8, 6))
-    assert fit(tmp_path / "zarr", plain, y) == fit(tmp_path / "shards", sharded, y)
-    assert fit(tmp_path / "numpy", x, y) == holdfast.Run(tmp_path / "zarr").digest()
+    assert fit(memory / "zarr", plain, y) == fit(memory / "shards", sharded, y)
+    assert fit(memory / "numpy", x, y) == holdfast.Run(memory / "zarr").digest()
     with pytest.raises(errors.UnsupportedError, match=r"x holds a group of .* a zarr store"):
         as_arrays(group, "x")
 
@@ -90,4 +90,4 @@ def test_zarr_arrays(tmp_path, monkeypatch):
         model = model_of(seed)
         return {"model": model, "x": plain, "y": y, "batch_size": 8, "epochs": 2, "verbose": 0}
 
-    assert restart_at_every_step(make, tmp_path / "restarts").moments > 4
+    assert restart_at_every_step(make, memory / "restarts").moments > 4

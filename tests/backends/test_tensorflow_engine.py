@@ -56,7 +56,7 @@ def model_of(optimizer, *, dtype=None, recurrent=False, **more):
     return model
 
 
-def test_stopped_anywhere_it_ends_with_the_same_bits(tmp_path):
+def test_stopped_anywhere_it_ends_with_the_same_bits(memory):
     """The last batch is a partial one: some attempts begin with it."""
     x, y = sentences(10)
 
@@ -65,7 +65,7 @@ def test_stopped_anywhere_it_ends_with_the_same_bits(tmp_path):
         model = model_of(keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.8))
         return {"model": model, "x": x, "y": y, "batch_size": 8, "epochs": 2, "verbose": 0}
 
-    assert restart_at_every_step(make, tmp_path).moments == 2 * (2 + 1)
+    assert restart_at_every_step(make, memory).moments == 2 * (2 + 1)
 
 
 def scaled():
@@ -127,7 +127,7 @@ class Draws(keras.callbacks.Callback):
         )
 
 
-def test_random_state_goes_on(tmp_path):
+def test_random_state_goes_on(memory):
     """Of whatever a callback draws from, with a hook that looks at batches."""
     x, y = sentences(8)
     callbacks = []
@@ -148,7 +148,7 @@ def test_random_state_goes_on(tmp_path):
             "callbacks": [callbacks[-1]],
         }
 
-    restart_at_every_step(make, tmp_path)
+    restart_at_every_step(make, memory)
     assert callbacks[-1].drawn == callbacks[0].drawn
     assert len({number for drawn in callbacks[0].drawn for number in drawn}) == 4 * 5
 
@@ -216,7 +216,7 @@ def test_a_value_that_is_held_stays_what_it_was(jit_compile):
     assert sum(changed) > len(all_of_it) // 2
 
 
-def test_a_step_that_breaks_the_training_is_gone_back_from(tmp_path):
+def test_a_step_that_breaks_the_training_is_gone_back_from(memory):
     numbers = np.random.default_rng(1)
     x = numbers.normal(size=(24, 5)).astype("float32")
     y = x.sum(axis=1, keepdims=True)
@@ -236,13 +236,13 @@ def test_a_step_that_breaks_the_training_is_gone_back_from(tmp_path):
             "callbacks": [holdfast.Rollback()],
         }
 
-    run = holdfast.Run(tmp_path / "run")
+    run = holdfast.Run(memory / "run")
     given = make(0)
     run.fit(**given)
     (event,) = [event for event in run.journal().lived() if isinstance(event, RolledBack)]
     assert list(event.samples) == list(range(8, 16))
     assert all(np.isfinite(weights).all() for weights in given["model"].get_weights())
-    restart_at_every_step(lambda seed: make(seed + 1), tmp_path / "restarts")
+    restart_at_every_step(lambda seed: make(seed + 1), memory / "restarts")
 
 
 def test_killed_it_ends_with_the_same_bits(tmp_path):

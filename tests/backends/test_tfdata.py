@@ -105,13 +105,13 @@ def model_of(seed):
 
 
 @pytest.mark.parametrize("make_data", [SAVED["shuffled"], REPLAYED["generator"]])
-def test_restarts_at_every_step(make_data, tmp_path):
+def test_restarts_at_every_step(make_data, memory):
     def make(seed):
         model = model_of(seed)
         tf.random.set_seed(1)  # the seeds of a dataset are made of this one and its own
         return {"model": model, "x": make_data().take(3), "epochs": 2, "verbose": 0}
 
-    restart_at_every_step(make, tmp_path)
+    restart_at_every_step(make, memory)
 
 
 def test_weights_are_those_of_keras(tmp_path):

@@ -373,7 +373,7 @@ class FewPlaced(Placed):
 
 
 @pytest.mark.parametrize("kind", ["by index", "by state"])
-def test_a_run_stopped_at_every_step_is_exact(kind, tmp_path):
+def test_a_run_stopped_at_every_step_is_exact(kind, memory):
     def make(seed):
         loader = (
             DataLoader(Few(), BATCH, shuffle=True)
@@ -382,7 +382,7 @@ def test_a_run_stopped_at_every_step_is_exact(kind, tmp_path):
         )
         return {"model": model(seed), "x": loader, "epochs": 2, "verbose": 0}
 
-    assert restart_at_every_step(make, tmp_path).moments >= 2
+    assert restart_at_every_step(make, memory).moments >= 2
 
 
 PROGRAM = Path(__file__).parents[1] / "programs" / "loader_with_workers.py"

@@ -232,6 +232,35 @@ def test_names_of_a_subclassed_model_and_of_one_with_dicts():
     np.testing.assert_allclose(found["z"], -given["z"])
 
 
+def test_blocks_are_long_where_all_tensors_are_small():
+    def longest(model, shape):
+        lengths = []
+        judge, call = KerasModel(model), None
+
+        def counted(feed):
+            lengths.append(len(feed["input"]))
+            return call(feed)
+
+        call, judge._call = judge._call, counted
+        rows = np.random.default_rng(1).random((1100, *shape), np.float32)
+        (found,) = judge.run({judge.signature.inputs[0].name: rows}).values()
+        np.testing.assert_allclose(found, model.predict(rows, verbose=0), atol=1e-5)
+        return max(lengths)
+
+    layers = keras.layers
+
+    def made(shape, *stack):
+        return keras.Sequential([keras.Input(shape, name="input"), *stack])
+
+    assert longest(made((4,), layers.Dense(2)), (4,)) == 2048
+    inner = keras.Sequential([layers.Conv2D(32, 3), layers.GlobalAveragePooling2D()])
+    assert longest(made((28, 28, 1), inner, layers.Dense(2)), (28, 28, 1)) == 512
+    assert longest(made((None, 4), layers.GlobalMaxPooling1D()), (3, 4)) == 512
+    own = Own()
+    own(np.ones((5, 4), "float32"))
+    assert KerasModel(own).run({"input": np.ones((600, 4), "float32")})["once"].shape == (600, 2)
+
+
 @pytest.mark.parametrize("name", ["onnxruntime", "LiteRT", "Keras on JAX"])
 def test_threads_may_share_a_judge(name, paths, raw_digits):
     judge, images = holdfast.judge.load(paths[name]), raw_digits[0]

@@ -7,15 +7,16 @@ to `holdfast.load_model`. Imports Keras: import this module where it is used.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from holdfast.errors import FormatError
-from holdfast.judge.rows import in_blocks
+from holdfast.judge.rows import LONGEST, in_blocks
 from holdfast.judge.signature import Feed, Signature, Tensor
 from holdfast.keras_private import made_by
 
@@ -44,10 +45,11 @@ class KerasModel:
             )
         prepared = _on_jax if backend == "jax" else _directly
         self._call = prepared(model, self.signature)
+        self._longest = _longest(model, self.signature)
 
     def run(self, feed: Feed) -> Feed:
         """Return the outputs by name."""
-        return in_blocks(self._call, feed)
+        return in_blocks(self._call, feed, self._longest)
 
     def close(self) -> None:
         """Let go of the model."""
@@ -156,6 +158,32 @@ def _tensors(names: list[str], parts: list[Any]) -> tuple[Tensor, ...]:
         Tensor(name, (None, *part.shape[1:]), keras.backend.standardize_dtype(part.dtype))
         for name, part in zip(names, parts, strict=True)
     )
+
+
+# Of a small model this many rows go together; by then calls are no part of the time.
+_MOST_ROWS = 4096
+# Numbers of one tensor that a processor's cache holds. Blocks beyond that are slower than shorter.
+_CACHED = 8 << 20
+
+
+def _longest(model: Any, signature: Signature) -> int:
+    """Return the most rows to run together: more than usual where all tensors stay small."""
+    try:
+        between = [part for layer in _layers(model) for part in flat(layer.output)]
+        largest = max(math.prod(part.shape[1:]) for part in (*signature.inputs, *between))
+    except (AttributeError, TypeError, ValueError):  # subclassed, or of any length
+        return LONGEST
+    rows = _CACHED // max(1, largest)
+    return max(LONGEST, min(_MOST_ROWS, 1 << rows.bit_length() >> 1))
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Yield the layers of a model and of the models in it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
 
 
 def _on_jax(model: Any, signature: Signature) -> Callable[[Feed], Feed]:

@@ -13,8 +13,10 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import environments
 import page
@@ -31,22 +33,25 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, default=MNIST, help="mnist.npz")
     parser.add_argument("--page", action="store_true", help="write the page, measure nothing")
     options = parser.parse_args()
-    measured = []
-    if not options.page:
-        mnist = options.mnist.resolve()
-        measured = [name for name in options.only if measure(name, options.rounds, mnist)]
-    if measured or options.page:
+    parts = {} if options.page else measurable(options.only, options.mnist)
+    environments.make(sorted({name for part in parts.values() for name in part.ENVIRONMENTS}))
+    for name, part in parts.items():
+        measure(name, part, options.rounds, options.mnist.resolve())
+    if parts or options.page:
         page.write()
 
 
-def measure(name: str, rounds: int | None, mnist: Path) -> bool:
-    """Measure one part and write what it found; returns whether it could be measured."""
-    part = import_module(f"{name}.part")
-    if part.NEEDS_MNIST and not mnist.is_file():
+def measurable(names: Iterable[str], mnist: Path) -> dict[str, ModuleType]:
+    """Return the parts of these names, but for those whose data is not there, which it says."""
+    parts = {name: import_module(f"{name}.part") for name in names}
+    for name in [name for name, part in parts.items() if part.NEEDS_MNIST and not mnist.is_file()]:
         print(f"{name}: skipped: there is no MNIST at {mnist}; give --mnist FILE", file=sys.stderr)
-        return False
-    for environment in part.ENVIRONMENTS:
-        environments.python(environment)
+        del parts[name]
+    return parts
+
+
+def measure(name: str, part: ModuleType, rounds: int | None, mnist: Path) -> None:
+    """Measure one part and write what it found."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
         found = part.measure(rounds or part.ROUNDS, Path(folder), mnist)
@@ -55,7 +60,6 @@ def measure(name: str, rounds: int | None, mnist: Path) -> bool:
     racing.tell(name, f"done in {took:.0f} s: {path.relative_to(environments.ROOT)}")
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    return True
 
 
 if __name__ == "__main__":

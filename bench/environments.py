@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,6 +45,16 @@ def requirements() -> dict[str, list[list[str]]]:
         ],
         "tensorflow-2.15": [["tensorflow-cpu==2.15.1"]],
     }
+
+
+def make(names: Iterable[str]) -> None:
+    """Make those environments that are not there yet, two at a time: pip uses one core.
+
+    Raises:
+        subprocess.CalledProcessError: see `python`.
+    """
+    with ThreadPoolExecutor(2) as lanes:
+        list(lanes.map(python, names))
 
 
 def python(name: str) -> str:

@@ -33,7 +33,7 @@ SAMPLES = 60_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--turn", type=int, default=0, help="which training comes first")
     options = parser.parse_args()
     os.environ["HOLDFAST_CACHE"] = str(options.folder / "cache")

@@ -28,7 +28,7 @@ ARRAYS = {1: 6, 10: 20, 100: 50, 1000: 50}
 BATCH = {1: 64, 10: 32, 100: 16, 1000: 8}
 STEPS = {1: 512, 10: 128, 100: 24, 1000: 4}
 NEVER = 1e9
-FIRST = 4.0
+FIRST = 2.0
 FEWEST = 2
 LONG = 2.1
 """A training for a long bound lasts so many bounds: two checkpoints."""

@@ -173,7 +173,7 @@ def _longest(model: Any, signature: Signature) -> int:
         largest = max(math.prod(part.shape[1:]) for part in (*signature.inputs, *between))
     except (AttributeError, TypeError, ValueError):  # subclassed, or of any length
         return LONGEST
-    rows = _CACHED // max(1, largest)
+    rows: int = _CACHED // max(1, largest)
     return max(LONGEST, min(_MOST_ROWS, 1 << rows.bit_length() >> 1))
 
 

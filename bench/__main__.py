@@ -33,10 +33,11 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, default=MNIST, help="mnist.npz")
     parser.add_argument("--page", action="store_true", help="write the page, measure nothing")
     options = parser.parse_args()
-    parts = {} if options.page else measurable(options.only, options.mnist)
+    mnist = options.mnist.resolve()
+    parts = {} if options.page else measurable(options.only, mnist)
     environments.make(sorted({name for part in parts.values() for name in part.ENVIRONMENTS}))
     for name, part in parts.items():
-        measure(name, part, options.rounds, options.mnist.resolve())
+        measure(name, part, options.rounds, mnist)
     if parts or options.page:
         page.write()
 

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from growth.linear import Growth, Point, grown, point
+from growth.linear import ALLOWED, LEAST_BYTES, LEAST_SECONDS, Growth, Point, grown, point
 from growth.series import SERIES, Series
+
+_NOT_OURS = {("fit", figure) for figure in ("first", "tracing", "compiling", "memory")}
+_NOT_OURS |= {("state", "plain"), ("state", "read")}
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,13 @@ class Curve:
     limit: Curve | None = None
 
     @property
+    def ours(self) -> bool:
+        """Whether it is Holdfast's: not Keras's, and not what JAX, XLA or the machine takes."""
+        return not self.series.peer and (self.series.key, self.figure) not in _NOT_OURS
+
+    @property
     def growth(self) -> Growth:
-        return grown(self.points)
+        return grown(self.points, LEAST_BYTES if self.memory else LEAST_SECONDS)
 
     @property
     def excess(self) -> float:
@@ -44,6 +52,12 @@ class Curve:
 
     def at(self, size: float) -> Point | None:
         return next((point for point in self.points if point.size == size), None)
+
+
+def in_doubt(series: Series, sizes: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+    """Return whether a figure of a series grew more than it may, by what was measured so far."""
+    mine = [curve for curve in _of(series, sizes) if curve.ours and curve.points]
+    return any(curve.excess > ALLOWED for curve in mine)
 
 
 def curves(found: Mapping[str, Any], subject: str) -> list[Curve]:

@@ -2,8 +2,8 @@
 
 What is fixed is in every size, so only differences count: a unit costs (cost of the larger - cost
 of the smaller) / (units between). From one pair of neighbours to the next that may grow by
-`ALLOWED` and no more. A pair counts where the larger costs at least `SEEN` times the smaller and no
-round of the one costs what a round of the other did: below that the difference is noise.
+`ALLOWED` and no more. A pair counts where the larger costs at least `SEEN` times the smaller and
+more than noise, and no round of the one costs what a round of the other did.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from racing import spread
 
 ALLOWED = 1.25
 SEEN = 1.5
+LEAST_SECONDS = 0.005
+LEAST_BYTES = 1_000_000
+"""Less more is noise: of the machine's clock and speed, and of how an allocator asks for memory."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,15 @@ def point(size: float, several: Sequence[float]) -> Point:
     return Point(size, found["median"], found["least"], found["most"])
 
 
-def grown(points: Sequence[Point]) -> Growth:
-    """Return how the cost grows over points in the order of their sizes."""
+def grown(points: Sequence[Point], least: float) -> Growth:
+    """Return how the cost grows over points in the order of their sizes.
+
+    Args:
+        points: from the smallest size.
+        least: so much more is seen: `LEAST_SECONDS` or `LEAST_BYTES`.
+    """
     slopes = [_slope(a, b) for a, b in pairwise(points)]
-    seen = [_is_seen(a, b) for a, b in pairwise(points)]
+    seen = [_is_seen(a, b) and b.cost - a.cost >= least for a, b in pairwise(points)]
     rises = [
         after / before
         for (before, after), both in zip(pairwise(slopes), pairwise(seen), strict=True)

@@ -62,6 +62,6 @@ def put(found: dict[str, Any], backend: str, run: dict[str, Any]) -> None:
             continue
         for figure, times in figures.items():
             for way, took in times.items():
-                name = f"{backend}: {way}" if backend else way
+                name = f"{backend}: {way}" if backend and way != "judge-keras" else way
                 several = found.setdefault(model, {}).setdefault(figure, {})
                 several.setdefault(name, []).append(took)

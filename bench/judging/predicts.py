@@ -1,4 +1,5 @@
-"""Keras judging, on the backend of KERAS_BACKEND: `predicts.py FOLDER TURNS`.
+"""Keras judging on the backend of KERAS_BACKEND, on JAX beside `holdfast.judge` of the same file:
+`predicts.py FOLDER TURNS`.
 
 Prints the median seconds of one row and of many, by model and way of asking. Keras's documents say
 that `predict` is for many rows, and that a few go faster by calling the model; both are measured,
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ def main(folder: Path, turns: int) -> None:
             )
             for size in (32, 1024, ROWS)
         }
+        if keras.backend.backend() == "jax":
+            row["judge-keras"] = rows["judge-keras"] = judge(folder / f"{name}.keras")
         found[name] = {}
         for figure, calls, number, some in (
             ("row", row, 1, turns),
@@ -43,6 +47,12 @@ def main(folder: Path, turns: int) -> None:
                 call(x), call(x)
             found[name][figure] = in_turns(calls, x, some, 0.02 if number == 1 else 0.0)
     print(json.dumps(found))
+
+
+def judge(path: Path) -> Callable[[Any], Any]:
+    from holdfast.judge import load
+
+    return load(path)
 
 
 def answer(model: Any, x: Any) -> Any:

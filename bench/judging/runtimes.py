@@ -51,7 +51,6 @@ def contenders(folder: Path, name: str, rows: int) -> dict[str, Callable[[Any], 
         "judge-onnx": load(folder / f"{name}.onnx"),
         "litert": bare_litert(folder / f"{name}.tflite", rows),
         "judge-tflite": load(folder / f"{name}.tflite"),
-        "judge-keras": load(folder / f"{name}.keras"),
     }
 
 

@@ -38,7 +38,7 @@ ways, an interpreter whose tensors are made once for a shape; threads are as eac
 Keras runs in a process for each backend and round. Its documents name `predict` for many rows,
 and calling the model for a few: `predict`, `predict_on_batch` and `model(x)` are measured for
 one row, `predict` in batches of 32, 1,024 and 10,000 for many, and the best is named beside
-`predict` as it comes. `judge` of a `.keras` file runs it by Keras on JAX."""
+`predict` as it comes. `judge` of a `.keras` file runs it by Keras on JAX, in that process."""
 
 FIRST = """\
 From the imports to the first answer of the MLP, in a new process, with the start of Python

@@ -6,6 +6,7 @@ picture to `drawing`.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -25,7 +26,7 @@ ENVIRONMENTS = (ENVIRONMENT,)
 
 HERE = Path(__file__).parent
 SAMPLES = 60_000
-LESSONS = 2
+LESSONS = 3
 """The program of five epochs runs in so many rounds at most."""
 
 
@@ -81,6 +82,7 @@ def programs(rounds: int, folder: Path) -> dict[str, list[dict[str, float]]]:
     random = np.random.default_rng(1)
     x = random.integers(0, 256, (SAMPLES, 28, 28), "uint8")
     np.savez(data, x=x, y=random.integers(0, 10, SAMPLES, "uint8"))
+    os.sync()  # or whoever comes first reads while the disk is still at it
     found: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
     for number in range(rounds):
         for who in ("holdfast", "keras")[:: -1 if number % 2 else 1]:

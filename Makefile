@@ -13,8 +13,12 @@ PIP := -m pip install --quiet --disable-pip-version-check
 ANYWHERE := tests/backends tests/test_drawn_data.py
 # What of it needs these libraries on JAX too.
 ON_JAX := tests/backends/test_across_backends.py tests/backends/test_array_kinds.py
+JUDGING := $(wildcard tests/judging/test_*.py)
+SERVING := $(filter %/test_batching.py %/test_openapi.py %/test_page.py %/test_pages.py %/test_protocol.py \
+	%/test_readme.py %/test_serve.py %/test_serve_parts.py %/test_serve_schema.py %/test_triton.py \
+	%/test_watch.py,$(JUDGING))
 
-.PHONY: demo test test-backends test-torch test-tensorflow test-judging test-corpus test-legacy test-turns check format bench bench-data bench-serving fuzz soak clean
+.PHONY: demo test test-backends test-torch test-tensorflow test-judging test-exporting test-serving test-corpus test-legacy test-turns check format bench bench-data bench-serving fuzz soak clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -49,9 +53,15 @@ test-tensorflow: $(TENSORFLOW)/.installed
 	KERAS_BACKEND=tensorflow $(TENSORFLOW)/bin/python -m pytest -n 2 $(ANYWHERE)
 	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 $(ON_JAX) tests/backends/test_tfdata.py
 
-# Exported, run in each runtime, served, tried in a browser (Chromium, where it is installed).
-test-judging: $(TENSORFLOW)/.installed
-	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 --dist loadfile tests/judging
+test-judging: test-exporting test-serving
+
+# Exported, and run in each runtime.
+test-exporting: $(TENSORFLOW)/.installed
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 --dist loadfile $(filter-out $(SERVING),$(JUDGING))
+
+# Served, and tried in a browser (Chromium, where it is installed).
+test-serving: $(TENSORFLOW)/.installed
+	KERAS_BACKEND=jax $(TENSORFLOW)/bin/python -m pytest -n 2 --dist loadfile $(SERVING)
 
 $(LEGACY)/.installed:
 	$(LEGACY_PYTHON) -m venv $(LEGACY)

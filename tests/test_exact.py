@@ -129,10 +129,11 @@ def test_blocks_sent_ahead_give_the_same_bits(blobs, memory, monkeypatch):
         keras.utils.set_random_seed(seed)
         return arguments(blobs, [], epochs=2)
 
-    whole = restart_at_every_step(make, memory / "resident")
+    resident = holdfast.Run(memory / "resident")
+    resident.fit(**make(0))
     monkeypatch.setenv("HOLDFAST_DEVICE_DATA", str(2 * 8 * 7 * 4))
     blocks = restart_at_every_step(make, memory / "blocks")
-    assert blocks.digest == whole.digest
+    assert blocks.digest == resident.digest()
 
 
 def test_the_seed_of_a_later_attempt_changes_nothing_and_of_the_first_everything(blobs, tmp_path):
@@ -188,11 +189,11 @@ def test_random_state_of_python_numpy_and_keras_goes_on(blobs, memory):
     def make(seed):
         keras.utils.set_random_seed(seed)
         callbacks.append(Draws())
-        return arguments(blobs, [callbacks[-1]])
+        return arguments(blobs, [callbacks[-1]], epochs=2)
 
     restart_at_every_step(make, memory)
     assert callbacks[-1].drawn == callbacks[0].drawn
-    assert len(set(callbacks[0].drawn)) == 3
+    assert len(set(callbacks[0].drawn)) == 2
 
 
 def test_a_loss_that_is_no_number_is_the_same_no_number(blobs, memory):

@@ -24,7 +24,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 sys.path.insert(0, str(PROGRAMS))
 import grain_workers
 
-KILLS = at_most(3, 10)
+KILLS = at_most(2, 10)
 
 
 class Rows:

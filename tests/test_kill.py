@@ -198,7 +198,7 @@ def test_a_full_disk_never_ends_a_training(whole, tmp_path):
 
 
 # Of a file that is overwritten again and again.
-KILLS = at_most(40, 200)
+KILLS = at_most(30, 200)
 
 
 def test_kills_while_one_file_is_overwritten(tmp_path):

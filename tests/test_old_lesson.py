@@ -9,7 +9,7 @@ from turns import at_most
 pytestmark = without_tensorflow
 
 # It is a long program.
-FEW = at_most(2, KILLS)
+FEW = at_most(1, KILLS)
 
 
 @pytest.fixture(scope="module")

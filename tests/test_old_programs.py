@@ -31,7 +31,7 @@ def give_digits(path):
 def test_killed_at_random_moments(program, tmp_path):
     if program == "b_train":
         give_digits(tmp_path / "mnist.npz")
-    folder = killed_as_not_killed(program, tmp_path, at_most(5, KILLS))
+    folder = killed_as_not_killed(program, tmp_path, at_most(3, KILLS))
     if program == "b_train":  # trained here, judged there
         judged, _ = finish(folder, "b_judge")
         _, accuracy = json.loads(judged[-1].partition(": ")[2])

@@ -390,13 +390,13 @@ def test_files_miss_each_sync_and_rename(memory):
 def test_a_training_misses_each_sync_and_rename(memory, expected):
     """Take out each in turn, by the calls that lead to it: a cut, or a kill and a cut, shows it.
 
-    One in three of them, by turns.
+    One in six of them, by turns.
     """
     log = logged(whole(memory / "run")).log
     log += logged(lambda course: train(memory / "run", course)).log
     found = sites(log)
     idle = []
-    for number, (site, kind) in today(list(enumerate(sorted(found.items()))), one_in=3):
+    for number, (site, kind) in today(list(enumerate(sorted(found.items()))), one_in=6):
 
         def omit(item, site=site):
             return item.site == site

@@ -18,7 +18,7 @@ def test_kills_at_random_moments_of_all_a_training_does(tmp_path):
     assert found.phases.total() == kills
     assert found.phases.keys() <= set(PHASES)
     assert len(found.phases) >= 2, "the moments are all of a kind"
-    assert found.ended.total() >= 2, "what was killed was not trained to its end"
+    assert found.ended.total() >= at_most(1, 2), "what was killed was not trained to its end"
 
 
 @pytest.fixture

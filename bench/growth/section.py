@@ -43,9 +43,9 @@ the first epoch of 50 steps contains tracing and XLA's compiling, of which JAX t
 itself; Keras does the same training. Compiling is measured up to 1,000 arrays: what XLA takes
 for more says nothing of who calls it.""",
     "state": """\
-A state of 20 arrays, written with every sum and sync, and read back; beside it a plain write and
-sync, and a plain read, of the same bytes in the same process. Memory is what is taken beyond the
-state. A disk takes in some gigabytes at the memory's speed and the rest at its own.""",
+A state of 20 arrays, written with every sum and sync, and read back, in a directory in memory: what
+a disk takes is in *Checkpoints*. Beside it a plain write and a plain read of the same bytes, which
+are the limit. Memory is beyond the state.""",
     "data": """\
 Rows of 4 kB in a memory-mapped `.npy`, shuffled, two epochs of at most 200 steps, the largest
 file larger than the machine's memory. The files are sparse, so that nothing waits for a disk. Up

@@ -22,7 +22,7 @@ from holdfast.store.retention import Candidate, Decision, Keep, decide
 
 _ALL = Keep(last=sys.maxsize)
 # After a commit, the checkpoints are gone through when one in so many is new.
-_SHARE = 64
+_SHARE = 16
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Pruner:
         self._stayed = self._since = self._newest = 0
 
     def follow(self, *, newest: int, final: bool) -> None:
-        """Prune after a commit: after each one, unless more than a few dozen checkpoints stay.
+        """Prune after a commit: after each one, unless more than a dozen or so checkpoints stay.
 
         To decide takes time for every checkpoint that is there. So that a run which keeps all that
         it takes does not spend ever more on each, it is done once one in `_SHARE` is new, and

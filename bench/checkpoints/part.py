@@ -23,7 +23,7 @@ ENVIRONMENTS = ("jax", "torch")
 
 SIZES = (1, 100, 1000)
 CHECKPOINTS = 2
-KILLS = 6
+KILLS = 5
 TUNINGS = 3
 KINDS = ("keras", "bare", "holdfast")
 

@@ -19,7 +19,7 @@ from racing import Contender
 
 NEEDS_MNIST = False
 ROUNDS = 1
-MORE_ROUNDS = 2
+MORE_ROUNDS = 1
 """Of a series that grew more than it may: a machine that was slow for a while looks like that."""
 
 ENVIRONMENTS = ("jax",)

@@ -24,7 +24,7 @@ that of the cost beyond the smallest size's. *Linear* is what costs a unit at mo
 times what it cost between the two sizes before, where both differences are seen: the larger size
 costs at least {SEEN} times the smaller, in every round, and {1000 * LEAST_SECONDS:g} ms or
 {LEAST_BYTES // 10**6} MB more; and what is seen once must not have grown by more than {ALLOWED}
-times the size. What seemed worse was measured twice more."""
+times the size. What seemed worse was measured again."""
 
 _WHAT = {
     "epochs": """\

@@ -14,7 +14,8 @@ from growth.curves import Curve, curves
 from growth.series import SUBJECTS
 
 _PEERS = ("-", ":", "-.")
-_SHADES = (style.OURS, "#edae49", "#d1495b", "#00798c", "#66a182", "#2e4057")
+_MARKERS = "osD"
+_SHADES = (style.OURS, "#edae49", "#d1495b", "#6a4c93", "#66a182", "#2e4057")
 
 
 def draw(found: Mapping[str, Any], pictures: Path) -> None:
@@ -43,7 +44,7 @@ def _panel(axes: Any, mine: Sequence[Curve], words: str, unit: str, scale: float
             sizes,
             costs,
             line,
-            marker="o",
+            marker=_MARKERS[number // len(_SHADES)],
             color=colour,
             markersize=4,
             label=curve.words.replace("`", ""),
@@ -55,7 +56,8 @@ def _panel(axes: Any, mine: Sequence[Curve], words: str, unit: str, scale: float
     axes.set_yscale("log")
     axes.set_xlabel(words)
     axes.set_ylabel(unit)
-    axes.legend(frameon=False, fontsize=8)
+    # Below: over the lines there is no room for so many names.
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
 def _slope_one(axes: Any, points: Sequence[Any], scale: float) -> None:

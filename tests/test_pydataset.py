@@ -331,14 +331,22 @@ def test_a_worker_process_that_is_killed_is_named():
 @pytest.mark.parametrize("options", WORKERS[1:])
 def test_workers_draw_side_by_side(options):
     class Meeting(Plain):
-        """No item is drawn before another is."""
+        """The first of two items is not drawn before the second is begun.
+
+        Of later ones a worker may have two to draw while another has none.
+        """
 
         meets = False
         barrier = multiprocessing.get_context("fork").Barrier(2)
+        begun = multiprocessing.get_context("fork").Value("i", 0)
 
         def __getitem__(self, index):
             if self.meets:
-                self.barrier.wait(20)
+                with self.begun.get_lock():
+                    self.begun.value += 1
+                    early = self.begun.value <= 2
+                if early:
+                    self.barrier.wait(20)
             return super().__getitem__(index)
 
     dataset = Meeting(**options)

@@ -287,6 +287,28 @@ def test_progress_is_one_line_an_epoch_where_there_is_no_terminal(digits, tmp_pa
     assert captured.out == captured.err == ""
 
 
+def test_killed_before_its_end_it_is_pruned_by_what_it_was_judged_by(digits, tmp_path):
+    """The journal without its last line, the end, is what such a kill leaves."""
+    x, y = digits
+    run = holdfast.Run(tmp_path / "run")
+
+    def fit(last):
+        # By the greatest loss the first epoch is the best one; by `val_loss` it would be another.
+        stopping = keras.callbacks.EarlyStopping("loss", mode="max", patience=9)
+        given = {"epochs": 4, "validation_split": 0.2, "verbose": 0, "callbacks": [stopping]}
+        keep = holdfast.Keep(last=last, best=1)
+        run.fit(make_model(), x, y, every=holdfast.Every(epochs=1), keep=keep, **given)
+
+    fit(last=9)
+    assert len(run.checkpoints) > 4
+    lines = run.journal().path.read_bytes().splitlines(keepends=True)
+    assert b"finished" in lines[-1]
+    run.journal().path.write_bytes(b"".join(lines[:-1]))
+    fit(last=1)
+    assert run.status == "finished"
+    assert [point.position.epoch for point in run.checkpoints if not point.final] == [1, 4]
+
+
 def test_progress_on_a_terminal_is_a_bar_with_steps_time_and_metrics(tmp_path):
     """A real terminal, of the kernel: the bar must show, count right, and go away."""
     import os
